@@ -1,0 +1,102 @@
+/* One description per record type: a table of fields. Four generic conversions use it, and so do input validation and
+ * (later) the OpenAPI document. No codec is written by hand anywhere else; msgpack-c and Jansson stay behind this header.
+ *
+ * The msgpack form is an array of the fields in table order. A field is only ever added at the end: a decoder takes a shorter
+ * array (what is missing stays zero, or is refused when `required`) and refuses a longer one as ERROR_CORRUPT, since it comes from
+ * a newer level. Integers take their shortest form, so a struct has exactly one encoding (digests and hashes rely on it).
+ *
+ * The JSON form is an object. From JSON every field is checked against its bounds; the error names its path and the
+ * allowed range: `stages[2].gates[0].seconds: 99999999 is not within 0 .. 31536000`. Unknown fields are refused. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/error.h"
+
+struct json_t; /* Jansson's */
+
+enum field_type {
+    FIELD_U64,    /* uint64_t; JSON integer; bounds [min, max] (max 0: 2^53 - 1, what every JSON reader keeps) */
+    FIELD_I64,    /* int64_t */
+    FIELD_BOOL,   /* bool; JSON true or false only */
+    FIELD_TIME,   /* uint64_t, ms since the epoch; JSON: RFC 3339 text, null for 0 */
+    FIELD_ENUM,   /* uint32_t, an index into `names`; JSON: the name; msgpack: the integer */
+    FIELD_TEXT,   /* const char *, UTF-8 without NUL, in the arena; NULL when absent; [min, max] bytes */
+    FIELD_NAME,   /* const char *, name_valid() */
+    FIELD_BLOB,   /* struct span; JSON: hex text; [min, max] bytes */
+    FIELD_STRUCT, /* an embedded struct of `schema` */
+    FIELD_LIST,   /* pointer to an array of structs of `schema`, count (size_t) at `count_offset`; [min, max] elements */
+    FIELD_TEXTS,  /* const char **, count (size_t) at `count_offset`; [min, max] elements of at most 1,024 bytes */
+    FIELD_MAP,    /* struct field_pair *, count at `count_offset`; a JSON object of texts, kept sorted by key */
+    FIELD_VALUE   /* struct span: any JSON value as msgpack (depth <= 32); an absent one has bytes == 0 */
+};
+
+struct field_pair {
+    const char *key;
+    const char *value;
+};
+
+struct schema;
+
+struct field {
+    const char *name; /* the JSON key */
+    enum field_type type;
+    uint32_t offset; /* of the member in its struct */
+    uint32_t count_offset;
+    bool required;   /* must be there; for TEXT and NAME also not empty */
+    bool hidden;     /* stored, never shown as JSON and never taken from it */
+    bool omit_empty; /* left out of JSON while NULL, 0, false or without elements */
+    uint64_t min, max;
+    const struct schema *schema;     /* STRUCT, LIST */
+    const char *const *names;        /* ENUM: names_count names */
+    uint32_t names_count;
+    const char *help; /* one line for people: unit, meaning */
+};
+
+struct schema {
+    const char *name; /* "plan" */
+    size_t bytes;     /* sizeof its struct */
+    const struct field *fields;
+    size_t field_count;
+};
+
+#define SCHEMA(schema_name, type, field_table)                                                                \
+    {                                                                                                         \
+        .name = (schema_name), .bytes = sizeof(type), .fields = (field_table),                                \
+        .field_count = sizeof(field_table) / sizeof((field_table)[0])                                         \
+    }
+
+/** struct -> msgpack, appended to `out`. */
+void schema_pack(const struct schema *schema, const void *record, struct bytes *out);
+/** msgpack -> struct. Texts, lists and maps land in the arena (nothing borrowed from `packed`, except BLOB and VALUE, which
+ * are copied too). Every bound is checked again: stored and received bytes are input.
+ * @return ERROR_CORRUPT naming the field. */
+enum error_code schema_unpack(const struct schema *schema, struct span packed, struct arena *arena, void *record,
+                              struct error *error) MUST_USE;
+/** JSON -> struct, validated whole. @return ERROR_INVALID naming path and range. */
+enum error_code schema_from_json(const struct schema *schema, const struct json_t *json, struct arena *arena,
+                                 void *record, struct error *error) MUST_USE;
+/** struct -> JSON object; the caller owns the reference. Never NULL. */
+struct json_t *schema_to_json(const struct schema *schema, const void *record);
+
+/* Any JSON value as msgpack and back (FIELD_VALUE, result bodies). Integers stay integers; a real number is packed as a double. */
+enum error_code value_from_json(const struct json_t *json, struct bytes *out, struct error *error) MUST_USE;
+enum error_code value_to_json(struct span packed, struct json_t **out, struct error *error) MUST_USE;
+/** Builds a msgpack map of text keys, the form of a result's body: begin with the number of pairs, then that many of the others. */
+void value_map(struct bytes *out, uint32_t pairs);
+void value_text(struct bytes *out, const char *key, const char *value); /* nil when value is NULL */
+void value_u64(struct bytes *out, const char *key, uint64_t value);
+void value_bool(struct bytes *out, const char *key, bool value);
+void value_time(struct bytes *out, const char *key, uint64_t wall_ms); /* RFC 3339 text; nil for 0 */
+void value_packed(struct bytes *out, const char *key, struct span packed); /* a msgpack value as it is */
+/** One text or integer of such a map; false when it isn't there. `out` is copied into the arena. */
+bool value_get_text(struct span map, const char *key, struct arena *arena, const char **out);
+bool value_get_u64(struct span map, const char *key, uint64_t *out);
+
+/** Parses JSON text: at most `depth_max` deep (32), no duplicate keys, valid UTF-8, nothing after the value.
+ * @return ERROR_INVALID with line and column. */
+enum error_code json_parse(struct span text, struct json_t **out, struct error *error) MUST_USE;

@@ -1,0 +1,27 @@
+/* The HTTP interface: libmicrohttpd's threads, routes as a table, problem+json for every error. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "node/service.h"
+
+struct http_server;
+
+struct http_options {
+    struct service *service;
+    const char *listen_address;   /* "127.0.0.1:7101"; port 0: any, see http_server_port() */
+    uint32_t threads;             /* 0: 2 */
+    uint32_t connections_max;     /* 4,096 */
+    uint32_t connections_per_address_max; /* 0: no bound; 1,024 by default */
+    uint32_t body_bytes_max;      /* 1 MiB */
+    uint32_t header_timeout_s;    /* a client that is slower is cut off: 10 */
+    uint64_t write_timeout_ms;    /* how long a change may wait for its outcome: 5,000 */
+};
+
+enum error_code http_server_open(const struct http_options *options, struct http_server **out,
+                                 struct error *error) MUST_USE;
+uint16_t http_server_port(const struct http_server *self);
+/** Takes no more requests; those under way are answered. */
+void http_server_quiesce(struct http_server *self);
+void http_server_close(struct http_server *self);

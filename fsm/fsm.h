@@ -34,6 +34,10 @@ struct fsm_state {
 
 enum error_code fsm_open(const char *folder, bool create, struct fsm **out, struct error *error) MUST_USE;
 void fsm_close(struct fsm *self);
+/** Tells the store which cluster and generation it belongs to (from the log's identity, after opening and when a cluster is
+ * formed or joined); written at once when it is news, no part of the digest.
+ * @return ERROR_CORRUPT when it belongs to another cluster or to a later generation */
+enum error_code fsm_identify(struct fsm *self, const char *cluster_id, uint64_t generation, struct error *error) MUST_USE;
 
 /** Applies consecutive entries (the first is applied index + 1) as one WriteBatch with the index and the digest.
  *
@@ -59,18 +63,27 @@ struct command_type {
 };
 const struct command_type *command_by_name(const char *name); /* NULL: unknown */
 const struct command_type *command_by_type(uint32_t type);
-const struct command_type *command_all(uint32_t *count);
+const struct command_type *command_at(uint32_t position); /* all of them, from 0; NULL past the last */
 
-/** Encodes one command as it stands in the log: [format, level, wall_ms, type, version, request_id, principal, body].
+/** Encodes one command as it stands in the log: [format, level, wall_ms, type, version, request_id, principal, body, source].
+ * Appended to `out`.
  * @param body  a struct of the type's schema, already validated
+ * @param request_id  "": not remembered, for what the leader itself proposes and may repeat
  * @return ERROR_TOO_BIG past COMMAND_BYTES_MAX */
 enum error_code command_encode(const struct command_type *type, const char *request_id, const char *principal,
                                uint64_t wall_ms, const void *body, struct bytes *out, struct error *error) MUST_USE;
+/** The same for a command that came in elsewhere than at the orchestrator's own interface: AUDIT_CLI. */
+enum error_code command_encode_from(const struct command_type *type, enum audit_source source, const char *request_id,
+                                    const char *principal, uint64_t wall_ms, const void *body, struct bytes *out,
+                                    struct error *error) MUST_USE;
 /** Sets the time (and level) of an encoded command in place: they have a fixed width and place. The leader's last touch. */
 void command_stamp(void *command, size_t command_bytes, uint64_t wall_ms, uint32_t level);
-/** What a forwarded or stored command says of itself, bounds checked; the texts are in the arena. */
+/** What a forwarded or stored command says of itself; the texts are in the arena. The body is checked against its schema too:
+ * whoever proposes a command that came as bytes asks this first, since a committed one that nobody understands stops every
+ * node. ERROR_INVALID says what is wrong. */
 struct command_header {
     uint32_t level, type, version;
+    uint32_t source; /* enum audit_source */
     uint64_t wall_ms;
     const char *request_id, *principal;
 };
@@ -131,6 +144,9 @@ enum error_code view_audit(struct view *self, const struct audit_filter *filter,
                            bool (*visit)(void *context, const struct audit_record *record), void *context,
                            struct error *error) MUST_USE;
 uint64_t view_audit_last(const struct view *self);
+/** The digest as it was at `index`, a multiple of FSM_DIGEST_EVERY. ERROR_NOT_FOUND when none is kept there. */
+#define FSM_DIGEST_EVERY 1024u
+enum error_code view_digest(struct view *self, uint64_t index, uint8_t out[DIGEST_BYTES], struct error *error) MUST_USE;
 
 /* --- what the leader must do next ------------------------------------------------------------------------------ */
 

@@ -25,6 +25,8 @@ struct outcome {
     uint64_t index, term, audit_seq;
     bool repeated;
     struct span body; /* msgpack map; borrowed until `done` returns */
+    /* between nodes (POST /v1/internal/change, confirm) it travels by outcome_encode() and outcome_decode() of
+     * node/http/outcome.h */
     char leader_url[ADDRESS_BYTES_MAX]; /* "" when unknown */
 };
 typedef void service_done_fn(void *context, const struct outcome *outcome);
@@ -53,8 +55,9 @@ void service_view_close(struct service *self, struct view *view);
 
 /** Larger acts that are more than one command; JSON in, JSON out, forwarded whole to the leader where needed. */
 enum service_act {
-    SERVICE_FAILOVER,      /* POST /v1/ha/failover {reason} */
-    SERVICE_MEMBER_JOIN,   /* POST /v1/ha/members {name, node_id, address, url, version, level} */
+    SERVICE_FAILOVER,      /* POST /v1/ha/failover {reason, target_node?, rollback?}: rollback true when it came by rollback
+                            * execute, so that a rollback.executed is left (HTTP takes that member from other nodes only) */
+    SERVICE_MEMBER_JOIN,   /* POST /v1/ha/members: the fields of member.add, already checked against its schema */
     SERVICE_ACT_COUNT
 };
 struct act_answer {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "fsm/audit.h"
+#include "fsm/targets.h"
 
 struct fsm;
 struct json_t;
@@ -114,8 +115,7 @@ enum error_code view_stuck(struct view *self, uint64_t threshold_ms, uint64_t no
 /** {stage_phase, gates[] {kind, passed, detail}, manual_approved, all_passed} */
 enum error_code view_gates(struct view *self, const char *plan_id, const char *stage_id, uint64_t now_ms,
                            struct json_t **out, struct error *error) MUST_USE;
-/** Static properties of rollback targets; all of them when `target` is NULL. Needs no view (offline preview). */
-enum error_code rollback_targets(const char *target, struct json_t **out, struct error *error) MUST_USE;
+/* Static properties of rollback targets, without a view (offline preview): rollback_targets() in fsm/targets.h. */
 /** What would happen to this resource now, and its preview_token. */
 enum error_code view_preview(struct view *self, const char *target, const char *resource, const char *strategy,
                              struct json_t **out, struct error *error) MUST_USE;

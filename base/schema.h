@@ -5,6 +5,10 @@
  * array (what is missing stays zero, or is refused when `required`) and refuses a longer one as ERROR_CORRUPT, since it comes from
  * a newer level. Integers take their shortest form, so a struct has exactly one encoding (digests and hashes rely on it).
  *
+ * Absent is NULL, 0, false, no elements, or a struct of absent fields. What isn't `required` may be absent whatever its bounds
+ * say; JSON shows an absent text, value, time or struct as null (left out with `omit_empty`) and takes null for it. A null
+ * VALUE is an absent one. A `max` of 0 means: 65,536 bytes of a TEXT, BLOB or VALUE, 1,024 elements.
+ *
  * The JSON form is an object. From JSON every field is checked against its bounds; the error names its path and the
  * allowed range: `stages[2].gates[0].seconds: 99999999 is not within 0 .. 31536000`. Unknown fields are refused. */
 #pragma once
@@ -21,7 +25,7 @@ struct json_t; /* Jansson's */
 
 enum field_type {
     FIELD_U64,    /* uint64_t; JSON integer; bounds [min, max] (max 0: 2^53 - 1, what every JSON reader keeps) */
-    FIELD_I64,    /* int64_t */
+    FIELD_I64,    /* int64_t; [min, max] as int64_t (both 0: what every JSON reader keeps) */
     FIELD_BOOL,   /* bool; JSON true or false only */
     FIELD_TIME,   /* uint64_t, ms since the epoch; JSON: RFC 3339 text, null for 0 */
     FIELD_ENUM,   /* uint32_t, an index into `names`; JSON: the name; msgpack: the integer */
@@ -32,7 +36,7 @@ enum field_type {
     FIELD_LIST,   /* pointer to an array of structs of `schema`, count (size_t) at `count_offset`; [min, max] elements */
     FIELD_TEXTS,  /* const char **, count (size_t) at `count_offset`; [min, max] elements of at most 1,024 bytes */
     FIELD_MAP,    /* struct field_pair *, count at `count_offset`; a JSON object of texts, kept sorted by key */
-    FIELD_VALUE   /* struct span: any JSON value as msgpack (depth <= 32); an absent one has bytes == 0 */
+    FIELD_VALUE   /* struct span: any JSON value as msgpack (depth <= 32), [min, max] packed bytes; absent: bytes == 0 */
 };
 
 struct field_pair {
@@ -55,6 +59,7 @@ struct field {
     const char *const *names;        /* ENUM: names_count names */
     uint32_t names_count;
     const char *help; /* one line for people: unit, meaning */
+    bool borrow;      /* BLOB: after unpacking it points into `packed`, which must outlive the record; else it is copied */
 };
 
 struct schema {
@@ -74,10 +79,12 @@ struct schema {
 void schema_pack(const struct schema *schema, const void *record, struct bytes *out);
 /** msgpack -> struct. Texts, lists and maps land in the arena (nothing borrowed from `packed`, except BLOB and VALUE, which
  * are copied too). Every bound is checked again: stored and received bytes are input.
- * @return ERROR_CORRUPT naming the field. */
+ * @return ERROR_CORRUPT naming the field, also for what doesn't fit into the arena (it never aborts). */
 enum error_code schema_unpack(const struct schema *schema, struct span packed, struct arena *arena, void *record,
                               struct error *error) MUST_USE;
-/** JSON -> struct, validated whole. @return ERROR_INVALID naming path and range. */
+/** One integer of a packed array, by its place from 0: what tells which schema the array follows. */
+bool schema_peek_u64(struct span packed, uint32_t position, uint64_t *out);
+/** JSON -> struct, validated whole. @return ERROR_INVALID naming path and range; ERROR_TOO_BIG past the arena's bound. */
 enum error_code schema_from_json(const struct schema *schema, const struct json_t *json, struct arena *arena,
                                  void *record, struct error *error) MUST_USE;
 /** struct -> JSON object; the caller owns the reference. Never NULL. */

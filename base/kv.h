@@ -41,6 +41,11 @@ void kv_close(struct kv *self);
 enum error_code kv_get(struct kv *self, const struct kv_snapshot *snapshot, struct span key, struct bytes *value,
                        struct error *error) MUST_USE;
 
+/** After ERROR_NO_SPACE, when there is room again: closes and opens the store inside, so that it takes writes again. What was
+ * reported written stays. No snapshot or iterator may be open. On failure the store stays closed: every call then gives that error,
+ * and this may be tried again. */
+enum error_code kv_recover(struct kv *self, struct error *error) MUST_USE;
+
 struct kv_snapshot *kv_snapshot_take(struct kv *self);
 void kv_snapshot_release(struct kv *self, struct kv_snapshot *snapshot);
 
@@ -78,6 +83,7 @@ enum error_code kv_overlay_write(struct kv_overlay *overlay, struct kv_write_opt
  * step. Always end with kv_iterator_close(), which reports an error met on the way. */
 struct kv_iterator *kv_iterate(struct kv *self, const struct kv_snapshot *snapshot, struct span first, struct span limit,
                                bool backwards);
+/** The overlay must not change while it is walked. */
 struct kv_iterator *kv_overlay_iterate(struct kv_overlay *overlay, struct span first, struct span limit, bool backwards);
 bool kv_iterator_next(struct kv_iterator *iterator, struct span *key, struct span *value); /* false: at the end */
 enum error_code kv_iterator_close(struct kv_iterator *iterator, struct error *error) MUST_USE;

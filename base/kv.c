@@ -1,0 +1,639 @@
+/* What RocksDB did that shaped this file, each seen with 7.8:
+ *   - its info log aborted the process on a full disk: there is none here (it can't be made below /dev/null);
+ *   - after "no space left" it refuses writes until it is opened again: kv_recover();
+ *   - a write stall blocked for 426 ms: `no_slowdown` turns that into ERROR_BUSY;
+ *   - checkpoint_create with log_size_for_flush > 0 left out what was in memory only: it is 0 here. */
+#include "base/kv.h"
+
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/disk.h"
+
+#define MEMORY_BYTES_DEFAULT (64u * 1024u * 1024u)
+#define MEMORY_BYTES_MIN     (1024u * 1024u)
+#define WRITE_BUFFERS        4 /* together half of the memory; the other half is block cache */
+#define OPEN_FILES_MAX       512
+#define MANIFEST_BYTES_MAX   (16u * 1024u * 1024u)
+
+struct kv {
+    rocksdb_t *db; /* NULL while a recovery has failed */
+    rocksdb_options_t *options;
+    rocksdb_cache_t *cache;
+    rocksdb_block_based_table_options_t *table;
+    rocksdb_readoptions_t *read;
+    char *folder;
+    bool wal;
+    bool read_only;
+    pthread_rwlock_t
+        use; /* held for reading while `db` is used, for writing while kv_recover() exchanges it */
+    _Atomic unsigned open; /* snapshots and iterators: none may outlive the store */
+};
+
+struct kv_batch {
+    rocksdb_writebatch_t *batch;
+};
+
+struct kv_snapshot {
+    const rocksdb_snapshot_t *snapshot;
+    rocksdb_readoptions_t *read;
+};
+
+struct kv_overlay {
+    struct kv *kv;
+    rocksdb_writebatch_wi_t *batch;
+    bool *marks; /* one a save point of the batch: false once it was forgotten, since the batch itself can't
+                    forget */
+    size_t mark_count, mark_capacity;
+    unsigned iterators;
+};
+
+struct kv_iterator {
+    struct kv *kv;
+    struct kv_overlay *overlay; /* NULL: of the store alone */
+    rocksdb_iterator_t *at;     /* NULL: the store isn't open */
+    rocksdb_readoptions_t *read;
+    uint8_t *first, *limit; /* copies: RocksDB keeps pointing at its bounds */
+    size_t first_bytes, limit_bytes;
+    bool backwards;
+    bool started;
+};
+
+/* RocksDB's C interface gives texts only; these are what its Status puts at their head or ends them with. */
+static enum error_code code_of(const char *text)
+{
+    static const struct {
+        const char *part;
+        enum error_code code;
+    } parts[] = {
+        {"No space left on device", ERROR_NO_SPACE},
+        {"Disk quota exceeded", ERROR_NO_SPACE},
+        {"Result incomplete", ERROR_BUSY},
+        {"lock hold by current process", ERROR_LOCKED},
+        {"While lock file", ERROR_LOCKED},
+        {"Corruption", ERROR_CORRUPT},
+        {"does not exist (create_if_missing is false)", ERROR_NOT_FOUND},
+    };
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (strstr(text, parts[i].part))
+            return parts[i].code;
+    return ERROR_IO;
+}
+
+/* Frees `text`; ERROR_OK when it is NULL. */
+static enum error_code done(const struct kv *self, const char *what, char *text, struct error *error)
+{
+    if (!text)
+        return ERROR_OK;
+    enum error_code code = code_of(text);
+    error_set(error, code, "%s %s: %s", what, self->folder, text);
+    rocksdb_free(text);
+    return code;
+}
+
+static enum error_code not_open(const struct kv *self, struct error *error)
+{
+    return error_set(error, ERROR_IO, "store %s is closed: it could not be opened again", self->folder);
+}
+
+/* --- opening
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void options_make(struct kv *self, const struct kv_options *wanted)
+{
+    size_t memory = wanted->memory_bytes ? wanted->memory_bytes : MEMORY_BYTES_DEFAULT;
+    if (memory < MEMORY_BYTES_MIN)
+        memory = MEMORY_BYTES_MIN;
+    self->cache = rocksdb_cache_create_lru(memory / 2);
+    self->table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_cache(self->table, self->cache);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(self->table, 1);
+
+    rocksdb_options_t *options = self->options = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(options, wanted->create);
+    rocksdb_options_set_paranoid_checks(options, 1);
+    rocksdb_options_set_db_log_dir(options, "/dev/null/none");
+    rocksdb_options_set_stats_dump_period_sec(options, 0);
+    rocksdb_options_set_compression(options, rocksdb_no_compression);
+    rocksdb_options_set_block_based_table_factory(options, self->table);
+    rocksdb_options_set_write_buffer_size(options, memory / 2 / WRITE_BUFFERS);
+    rocksdb_options_set_max_write_buffer_number(options, WRITE_BUFFERS);
+    rocksdb_options_set_max_total_wal_size(options, memory);
+    rocksdb_options_set_max_background_jobs(options, 2);
+    rocksdb_options_set_max_open_files(options, OPEN_FILES_MAX);
+    rocksdb_options_set_max_manifest_file_size(options, MANIFEST_BYTES_MAX);
+    rocksdb_options_set_manifest_preallocation_size(options, 64 * 1024);
+    rocksdb_options_set_wal_recovery_mode(options, wanted->recover_point_in_time
+                                                       ? rocksdb_point_in_time_recovery
+                                                       : rocksdb_tolerate_corrupted_tail_records_recovery);
+    self->read = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(self->read, 1);
+}
+
+static enum error_code open_inside(struct kv *self, struct error *error)
+{
+    char *text = NULL;
+    self->db = self->read_only ? rocksdb_open_for_read_only(self->options, self->folder, 0, &text)
+                               : rocksdb_open(self->options, self->folder, &text);
+    if (text)
+        self->db = NULL;
+    return done(self, "can't open store", text, error);
+}
+
+static void release(struct kv *self)
+{
+    if (self->db)
+        rocksdb_close(self->db);
+    rocksdb_readoptions_destroy(self->read);
+    rocksdb_options_destroy(self->options);
+    rocksdb_block_based_options_destroy(self->table);
+    rocksdb_cache_destroy(self->cache);
+    pthread_rwlock_destroy(&self->use);
+    free(self->folder);
+    free(self);
+}
+
+enum error_code kv_open(const char *folder, const struct kv_options *options, struct kv **out,
+                        struct error *error)
+{
+    char current[4096];
+    int length = snprintf(current, sizeof(current), "%s/CURRENT", folder);
+    if (length < 0 || (size_t)length >= sizeof(current))
+        return error_set(error, ERROR_INVALID, "path %.100s... is too long", folder);
+    if (!options->create && !disk_exists(current))
+        return error_set(error, ERROR_NOT_FOUND, "there is no store in %s", folder);
+    struct kv *self = memory_zero(1, sizeof(*self));
+    self->folder = text_copy(folder);
+    self->wal = options->wal;
+    self->read_only = options->read_only;
+    CHECK(pthread_rwlock_init(&self->use, NULL) == 0, "no lock");
+    options_make(self, options);
+    enum error_code code = open_inside(self, error);
+    if (code) {
+        release(self);
+        return code;
+    }
+    *out = self;
+    return ERROR_OK;
+}
+
+void kv_close(struct kv *self)
+{
+    if (!self)
+        return;
+    CHECK(self->open == 0, "store %s closes under %u snapshots and iterators", self->folder, self->open);
+    release(self);
+}
+
+enum error_code kv_recover(struct kv *self, struct error *error)
+{
+    pthread_rwlock_wrlock(&self->use);
+    CHECK(self->open == 0, "store %s recovers under %u snapshots and iterators", self->folder, self->open);
+    if (self->db)
+        rocksdb_close(self->db);
+    enum error_code code = open_inside(self, error);
+    pthread_rwlock_unlock(&self->use);
+    return code;
+}
+
+/* --- one key
+ * ---------------------------------------------------------------------------------------------------- */
+
+enum error_code kv_get(struct kv *self, const struct kv_snapshot *snapshot, struct span key,
+                       struct bytes *value, struct error *error)
+{
+    char *text = NULL;
+    enum error_code code;
+    pthread_rwlock_rdlock(&self->use);
+    if (!self->db) {
+        pthread_rwlock_unlock(&self->use);
+        return not_open(self, error);
+    }
+    rocksdb_pinnableslice_t *found =
+        rocksdb_get_pinned(self->db, snapshot ? snapshot->read : self->read, key.data, key.bytes, &text);
+    code = done(self, "can't read store", text, error);
+    if (code == ERROR_OK && !found)
+        code = ERROR_NOT_FOUND;
+    if (found) {
+        size_t length;
+        const char *data = rocksdb_pinnableslice_value(found, &length);
+        bytes_append(value, data, length);
+        rocksdb_pinnableslice_destroy(found);
+    }
+    pthread_rwlock_unlock(&self->use);
+    return code;
+}
+
+struct kv_snapshot *kv_snapshot_take(struct kv *self)
+{
+    struct kv_snapshot *snapshot = memory_new(sizeof(*snapshot));
+    pthread_rwlock_rdlock(&self->use);
+    CHECK(self->db, "store %s is closed", self->folder);
+    self->open++;
+    snapshot->snapshot = rocksdb_create_snapshot(self->db);
+    snapshot->read = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(snapshot->read, 1);
+    rocksdb_readoptions_set_snapshot(snapshot->read, snapshot->snapshot);
+    pthread_rwlock_unlock(&self->use);
+    return snapshot;
+}
+
+void kv_snapshot_release(struct kv *self, struct kv_snapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    rocksdb_readoptions_destroy(snapshot->read);
+    rocksdb_release_snapshot(self->db, snapshot->snapshot);
+    self->open--;
+    free(snapshot);
+}
+
+/* --- writing
+ * ---------------------------------------------------------------------------------------------------- */
+
+struct kv_batch *kv_batch_new(void)
+{
+    struct kv_batch *batch = memory_new(sizeof(*batch));
+    batch->batch = rocksdb_writebatch_create();
+    return batch;
+}
+
+void kv_batch_free(struct kv_batch *batch)
+{
+    if (!batch)
+        return;
+    rocksdb_writebatch_destroy(batch->batch);
+    free(batch);
+}
+
+void kv_batch_clear(struct kv_batch *batch)
+{
+    rocksdb_writebatch_clear(batch->batch);
+}
+
+void kv_batch_put(struct kv_batch *batch, struct span key, struct span value)
+{
+    rocksdb_writebatch_put(batch->batch, key.data, key.bytes, value.data, value.bytes);
+}
+
+void kv_batch_delete(struct kv_batch *batch, struct span key)
+{
+    rocksdb_writebatch_delete(batch->batch, key.data, key.bytes);
+}
+
+void kv_batch_delete_range(struct kv_batch *batch, struct span first, struct span limit)
+{
+    rocksdb_writebatch_delete_range(batch->batch, first.data, first.bytes, limit.data, limit.bytes);
+}
+
+static rocksdb_writeoptions_t *write_options(const struct kv *self, struct kv_write_options wanted)
+{
+    CHECK(!wanted.sync || self->wal, "a synced write to %s, which keeps no write-ahead log", self->folder);
+    rocksdb_writeoptions_t *options = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(options, wanted.sync);
+    rocksdb_writeoptions_disable_WAL(options, !self->wal);
+    rocksdb_writeoptions_set_no_slowdown(options, wanted.no_slowdown);
+    return options;
+}
+
+/* One of the two is given. */
+static enum error_code write_inside(struct kv *self, struct kv_batch *batch, struct kv_overlay *overlay,
+                                    struct kv_write_options wanted, struct error *error)
+{
+    char *text = NULL;
+    pthread_rwlock_rdlock(&self->use);
+    if (!self->db) {
+        pthread_rwlock_unlock(&self->use);
+        return not_open(self, error);
+    }
+    rocksdb_writeoptions_t *options = write_options(self, wanted);
+    if (batch)
+        rocksdb_write(self->db, options, batch->batch, &text);
+    else
+        rocksdb_write_writebatch_wi(self->db, options, overlay->batch, &text);
+    rocksdb_writeoptions_destroy(options);
+    pthread_rwlock_unlock(&self->use);
+    return done(self, "can't write store", text, error);
+}
+
+enum error_code kv_write(struct kv *self, struct kv_batch *batch, struct kv_write_options options,
+                         struct error *error)
+{
+    return write_inside(self, batch, NULL, options, error);
+}
+
+/* --- overlays
+ * --------------------------------------------------------------------------------------------------- */
+
+struct kv_overlay *kv_overlay_new(struct kv *self)
+{
+    struct kv_overlay *overlay = memory_zero(1, sizeof(*overlay));
+    overlay->kv = self;
+    overlay->batch =
+        rocksdb_writebatch_wi_create(0, 1); /* 1: the last write of a key is the one that reads see */
+    return overlay;
+}
+
+void kv_overlay_free(struct kv_overlay *overlay)
+{
+    if (!overlay)
+        return;
+    CHECK(overlay->iterators == 0, "an overlay ends under %u iterators", overlay->iterators);
+    rocksdb_writebatch_wi_destroy(overlay->batch);
+    free(overlay->marks);
+    free(overlay);
+}
+
+void kv_overlay_clear(struct kv_overlay *overlay)
+{
+    CHECK(overlay->iterators == 0, "an overlay changes under %u iterators", overlay->iterators);
+    rocksdb_writebatch_wi_clear(overlay->batch);
+    overlay->mark_count = 0;
+}
+
+void kv_overlay_put(struct kv_overlay *overlay, struct span key, struct span value)
+{
+    CHECK(overlay->iterators == 0, "an overlay changes under %u iterators", overlay->iterators);
+    rocksdb_writebatch_wi_put(overlay->batch, key.data, key.bytes, value.data, value.bytes);
+}
+
+void kv_overlay_delete(struct kv_overlay *overlay, struct span key)
+{
+    CHECK(overlay->iterators == 0, "an overlay changes under %u iterators", overlay->iterators);
+    rocksdb_writebatch_wi_delete(overlay->batch, key.data, key.bytes);
+}
+
+enum error_code kv_overlay_get(struct kv_overlay *overlay, struct span key, struct bytes *value,
+                               struct error *error)
+{
+    struct kv *self = overlay->kv;
+    char *text = NULL;
+    size_t length = 0;
+    pthread_rwlock_rdlock(&self->use);
+    if (!self->db) {
+        pthread_rwlock_unlock(&self->use);
+        return not_open(self, error);
+    }
+    char *found = rocksdb_writebatch_wi_get_from_batch_and_db(overlay->batch, self->db, self->read, key.data,
+                                                              key.bytes, &length, &text);
+    pthread_rwlock_unlock(&self->use);
+    enum error_code code = done(self, "can't read store", text, error);
+    if (code)
+        return code;
+    if (!found)
+        return ERROR_NOT_FOUND;
+    bytes_append(value, found, length);
+    rocksdb_free(found);
+    return ERROR_OK;
+}
+
+void kv_overlay_mark(struct kv_overlay *overlay)
+{
+    if (overlay->mark_count == overlay->mark_capacity) {
+        overlay->mark_capacity = overlay->mark_capacity ? overlay->mark_capacity * 2 : 16;
+        overlay->marks = memory_resize(overlay->marks, overlay->mark_capacity * sizeof(bool));
+    }
+    rocksdb_writebatch_wi_set_save_point(overlay->batch);
+    overlay->marks[overlay->mark_count++] = true;
+}
+
+void kv_overlay_rollback(struct kv_overlay *overlay)
+{
+    CHECK(overlay->iterators == 0, "an overlay changes under %u iterators", overlay->iterators);
+    for (bool live = false; !live;) { /* what was forgotten above the mark goes with it */
+        char *text = NULL;
+        CHECK(overlay->mark_count > 0, "an overlay rolls back without a mark");
+        live = overlay->marks[--overlay->mark_count];
+        rocksdb_writebatch_wi_rollback_to_save_point(overlay->batch, &text);
+        CHECK(!text, "an overlay can't roll back: %s", text);
+    }
+}
+
+void kv_overlay_keep(struct kv_overlay *overlay)
+{
+    size_t at = overlay->mark_count;
+    while (at > 0 && !overlay->marks[at - 1])
+        at--;
+    CHECK(at > 0, "an overlay forgets a mark that it hasn't got");
+    overlay->marks[at - 1] = false;
+}
+
+size_t kv_overlay_count(const struct kv_overlay *overlay)
+{
+    return (size_t)rocksdb_writebatch_wi_count(overlay->batch);
+}
+
+enum error_code kv_overlay_write(struct kv_overlay *overlay, struct kv_write_options options,
+                                 struct error *error)
+{
+    return write_inside(overlay->kv, NULL, overlay, options, error);
+}
+
+/* --- walking
+ * ---------------------------------------------------------------------------------------------------- */
+
+static uint8_t *copy(struct span span)
+{
+    uint8_t *data = memory_new(span.bytes);
+    if (span.bytes > 0)
+        memcpy(data, span.data, span.bytes);
+    return data;
+}
+
+static struct kv_iterator *iterate(struct kv *self, const struct kv_snapshot *snapshot,
+                                   struct kv_overlay *overlay, struct span first, struct span limit,
+                                   bool backwards)
+{
+    struct kv_iterator *iterator = memory_zero(1, sizeof(*iterator));
+    *iterator = (struct kv_iterator){.kv = self,
+                                     .overlay = overlay,
+                                     .first = copy(first),
+                                     .limit = copy(limit),
+                                     .first_bytes = first.bytes,
+                                     .limit_bytes = limit.bytes,
+                                     .backwards = backwards};
+    iterator->read = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(iterator->read, 1);
+    if (snapshot)
+        rocksdb_readoptions_set_snapshot(iterator->read, snapshot->snapshot);
+    if (!overlay && first.bytes > 0) /* an overlay's part knows no bounds: there inside() alone keeps them */
+        rocksdb_readoptions_set_iterate_lower_bound(iterator->read, (const char *)iterator->first,
+                                                    first.bytes);
+    if (!overlay && limit.bytes > 0)
+        rocksdb_readoptions_set_iterate_upper_bound(iterator->read, (const char *)iterator->limit,
+                                                    limit.bytes);
+    pthread_rwlock_rdlock(&self->use);
+    if (self->db) {
+        self->open++;
+        iterator->at = rocksdb_create_iterator(self->db, iterator->read);
+        if (overlay) { /* takes the store's iterator over */
+            iterator->at = rocksdb_writebatch_wi_create_iterator_with_base(overlay->batch, iterator->at);
+            overlay->iterators++;
+        }
+    }
+    pthread_rwlock_unlock(&self->use);
+    return iterator;
+}
+
+struct kv_iterator *kv_iterate(struct kv *self, const struct kv_snapshot *snapshot, struct span first,
+                               struct span limit, bool backwards)
+{
+    return iterate(self, snapshot, NULL, first, limit, backwards);
+}
+
+struct kv_iterator *kv_overlay_iterate(struct kv_overlay *overlay, struct span first, struct span limit,
+                                       bool backwards)
+{
+    return iterate(overlay->kv, NULL, overlay, first, limit, backwards);
+}
+
+static int compare(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
+{
+    size_t common = a_bytes < b_bytes ? a_bytes : b_bytes;
+    int order = common ? memcmp(a, b, common) : 0;
+    return order ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+static void seek_start(struct kv_iterator *iterator)
+{
+    const char *limit = (const char *)iterator->limit;
+    if (!iterator->backwards) {
+        rocksdb_iter_seek(iterator->at, (const char *)iterator->first, iterator->first_bytes);
+        return;
+    }
+    if (iterator->limit_bytes == 0) {
+        rocksdb_iter_seek_to_last(iterator->at);
+        return;
+    }
+    rocksdb_iter_seek_for_prev(iterator->at, limit, iterator->limit_bytes);
+    if (rocksdb_iter_valid(iterator->at)) {
+        size_t length;
+        const char *key = rocksdb_iter_key(iterator->at, &length);
+        if (compare(key, length, limit, iterator->limit_bytes) >= 0)
+            rocksdb_iter_prev(iterator->at);
+    }
+}
+
+static bool inside(const struct kv_iterator *iterator, struct span key)
+{
+    if (iterator->backwards)
+        return compare(key.data, key.bytes, iterator->first, iterator->first_bytes) >= 0;
+    return iterator->limit_bytes == 0 ||
+           compare(key.data, key.bytes, iterator->limit, iterator->limit_bytes) < 0;
+}
+
+bool kv_iterator_next(struct kv_iterator *iterator, struct span *key, struct span *value)
+{
+    if (!iterator->at)
+        return false;
+    if (!iterator->started)
+        seek_start(iterator);
+    else if (rocksdb_iter_valid(iterator->at))
+        iterator->backwards ? rocksdb_iter_prev(iterator->at) : rocksdb_iter_next(iterator->at);
+    iterator->started = true;
+    if (!rocksdb_iter_valid(iterator->at))
+        return false;
+    struct span found;
+    found.data = rocksdb_iter_key(iterator->at, &found.bytes);
+    if (!inside(iterator, found))
+        return false;
+    *key = found;
+    value->data = rocksdb_iter_value(iterator->at, &value->bytes);
+    return true;
+}
+
+enum error_code kv_iterator_close(struct kv_iterator *iterator, struct error *error)
+{
+    char *text = NULL;
+    struct kv *self = iterator->kv;
+    enum error_code code = ERROR_OK;
+    if (iterator->at) {
+        rocksdb_iter_get_error(iterator->at, &text);
+        code = done(self, "can't read store", text, error);
+        rocksdb_iter_destroy(iterator->at);
+        self->open--;
+        if (iterator->overlay)
+            iterator->overlay->iterators--;
+    } else {
+        code = not_open(self, error);
+    }
+    rocksdb_readoptions_destroy(iterator->read);
+    free(iterator->first);
+    free(iterator->limit);
+    free(iterator);
+    return code;
+}
+
+/* --- the whole store
+ * -------------------------------------------------------------------------------------------- */
+
+enum error_code kv_flush(struct kv *self, struct error *error)
+{
+    char *text = NULL;
+    pthread_rwlock_rdlock(&self->use);
+    if (!self->db) {
+        pthread_rwlock_unlock(&self->use);
+        return not_open(self, error);
+    }
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(options, 1);
+    rocksdb_flush(self->db, options, &text);
+    rocksdb_flushoptions_destroy(options);
+    pthread_rwlock_unlock(&self->use);
+    return done(self, "can't flush store", text, error);
+}
+
+enum error_code kv_checkpoint(struct kv *self, const char *folder, struct error *error)
+{
+    char *text = NULL;
+    pthread_rwlock_rdlock(&self->use);
+    if (!self->db) {
+        pthread_rwlock_unlock(&self->use);
+        return not_open(self, error);
+    }
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(self->db, &text);
+    if (!text)
+        rocksdb_checkpoint_create(checkpoint, folder, 0, &text);
+    if (checkpoint)
+        rocksdb_checkpoint_object_destroy(checkpoint);
+    pthread_rwlock_unlock(&self->use);
+    enum error_code code = done(self, "can't copy store", text, error);
+    return code ? error_prefix(error, "checkpoint to %s", folder) : ERROR_OK;
+}
+
+enum error_code kv_verify(struct kv *self, struct error *error)
+{
+    char *text = NULL;
+    pthread_rwlock_rdlock(&self->use);
+    if (!self->db) {
+        pthread_rwlock_unlock(&self->use);
+        return not_open(self, error);
+    }
+    rocksdb_readoptions_t *read = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(read, 1);
+    rocksdb_readoptions_set_fill_cache(read, 0);
+    rocksdb_readoptions_set_ignore_range_deletions(read, 1); /* what they cover is still on the disk */
+    rocksdb_iterator_t *at = rocksdb_create_iterator(self->db, read);
+    for (rocksdb_iter_seek_to_first(at); rocksdb_iter_valid(at); rocksdb_iter_next(at))
+        ;
+    rocksdb_iter_get_error(at, &text);
+    rocksdb_iter_destroy(at);
+    rocksdb_readoptions_destroy(read);
+    pthread_rwlock_unlock(&self->use);
+    return done(self, "can't verify store", text, error);
+}
+
+uint64_t kv_disk_bytes(struct kv *self)
+{
+    return disk_folder_bytes(self->folder);
+}
+
+enum error_code kv_destroy(const char *folder, struct error *error)
+{
+    return disk_remove(folder, error);
+}

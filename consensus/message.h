@@ -61,8 +61,15 @@ struct message {
     };
 };
 
-/** Appends the encoded message. An append that would pass FRAME_BYTES_MAX is the caller's mistake: split it first. */
+/** One entry's data: a command, or a configuration, which is small. */
+#define MESSAGE_ENTRY_BYTES_MAX (COMMAND_BYTES_MAX + 4096u)
+
+/** Appends the encoded message. An append of more than GROUP_COMMANDS_MAX entries or past FRAME_BYTES_MAX is the caller's
+ * mistake: split it first (GROUP_BYTES_MAX of data always fits). */
 void message_encode(const struct message *message, struct bytes *out);
-/** @param out  entries live in the arena, their data in `frame` */
+/** Refused: unknown kinds, a request of term 0, entries whose terms fall or pass the sender's, an index past 2^53 - 1.
+ *
+ * @param out  entries live in the arena (at most 64 KiB of it), their data in `frame`; `from` is 0
+ * @return ERROR_CORRUPT with a reason */
 enum error_code message_decode(struct span frame, struct arena *arena, struct message *out, struct error *error) MUST_USE;
 const char *message_kind_name(enum message_kind kind);

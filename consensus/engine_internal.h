@@ -1,0 +1,79 @@
+/* What engine.c, engine_receive.c and engine_messages.c share. The only header that includes raft.h. */
+#pragma once
+
+#include <raft.h>
+
+#include "base/bytes.h"
+#include "consensus/engine.h"
+#include "consensus/rules.h"
+
+#if RAFT_VERSION_NUMBER < 2200 || RAFT_VERSION_NUMBER >= 2300
+#error "the step interface was examined in libraft 0.22 only: read docs and consensus/README.md before another version"
+#endif
+
+/* libraft's versions of its messages, for fields that it reads by version. */
+#define ENGINE_VOTE_RESULT_VERSION 2
+/* What libraft may believe of our disk: we guard it ourselves. */
+#define ENGINE_CAPACITY 0xffffu
+
+/* Old entries that a worker reads for one follower; one at a time for each. */
+struct engine_read {
+    struct engine *engine;
+    uint64_t to;
+    uint64_t term;           /* of our leadership; another one: drop it */
+    uint64_t starts;         /* likewise */
+    uint64_t prev_index, prev_term;
+    uint64_t next_index;
+    uint32_t remaining;
+    bool busy;
+};
+
+struct engine {
+    struct engine_options options;
+    char *address;
+    struct raft raft;
+    bool open; /* `raft` is initialised */
+    bool stepping;
+    bool failed;
+    struct error failure;
+    uint64_t now_ms;          /* of the last step; never falls */
+    uint64_t last_timeout_ms; /* of the last RAFT_TIMEOUT */
+    uint64_t fed;             /* configurations up to here were fed as committed (R1) */
+    uint64_t commit_index;    /* the highest ever known */
+    uint64_t starts;
+    bool restart_wanted;      /* the log is right and the engine isn't: start anew when all is synced */
+    uint64_t transfer_term;   /* a candidacy or leadership in this term began with timeout-now */
+    bool answering_lower_term; /* R9: libraft leaves a field of this reply uninitialised */
+    uint64_t verified_index, verified_term; /* R5: the entry that `current` was last compared with */
+    struct configuration current;
+    const void *current_servers; /* with the two below: which configuration of libraft's `current` copies */
+    uint64_t current_committed, current_uncommitted;
+    struct engine_read reads[NODES_MAX];
+    struct bytes scratch;
+};
+
+static inline bool engine_rule(const struct engine *self, enum consensus_rule rule)
+{
+    return (self->options.rules_off & (uint32_t)rule) == 0;
+}
+
+/* engine.c */
+void engine_fail(struct engine *self, enum error_code code, const char *format, ...) PRINTF(3, 4);
+/** One step; its update is carried out but for freeing what the event's kind owns.
+ * @return libraft's error code; 0 when the update was carried out. Not fatal by itself: see engine_must(). */
+int engine_step(struct engine *self, struct raft_event *event, struct raft_update *update);
+/** R10: fails the engine unless `code` is 0. */
+bool engine_must(struct engine *self, int code, const char *what);
+/** Feeds the last committed configuration (R1), then checks R5. After every event. */
+void engine_settle(struct engine *self);
+void engine_feed(struct engine *self, uint64_t index);
+bool engine_idle(const struct engine *self); /* takes no event now */
+void engine_restart(struct engine *self);    /* does it, or remembers it until all is synced */
+/** R6: true when it is a sole voter that doesn't lead: it has started anew in a new term, or will when all is synced. */
+bool engine_sole_voter_restarts(struct engine *self);
+/** A copy in libraft's own form and memory, from a payload that configuration_decode() accepts. */
+bool engine_configuration(struct engine *self, struct span payload, struct raft_configuration *out);
+uint64_t engine_now(struct engine *self);
+
+/* engine_messages.c */
+void engine_send_messages(struct engine *self, const struct raft_update *update);

@@ -16,9 +16,9 @@
 #include "fsm/result.h"
 #include "fsm/store.h"
 
-/** A remembered answer's body; a longer one is a bug of its handler. A refusal fits into it with its whole
- * sentence. */
-#define RESULT_BODY_BYTES_MAX (64u * 1024u)
+/** An answer that is remembered: four times what one command may hold. A longer one is replaced by a sentence that says
+ * so: user input must not stop a node. */
+#define RESULT_BODY_BYTES_MAX (256u * 1024u)
 
 struct apply {
     struct store *store; /* reads through it see earlier entries of the group */

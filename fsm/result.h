@@ -38,7 +38,9 @@
     X(RESULT_MEMBER_NAME, "member_name_taken", 409)                                                           \
     X(RESULT_MEMBER_REMOVED, "member_removed", 409)                                                           \
     X(RESULT_TERM_STALE, "term_stale", 409) /* a leader's command of a term that has passed */                \
-    X(RESULT_TOO_MANY, "too_many", 422)
+    X(RESULT_TOO_MANY, "too_many", 422)                                                                       \
+    X(RESULT_FAILOVER_OPEN, "failover_open", 409) /* one was asked for and has no outcome yet */              \
+    X(RESULT_ACTION_NOT_FOUND, "action_not_found", 404)
 
 #define RESULT_ENUM(code, name, status) code,
 enum result_code { RESULT_CODES(RESULT_ENUM) RESULT_COUNT };

@@ -78,7 +78,9 @@ enum error_code store_meta_read(struct kv *kv, const struct kv_snapshot *snapsho
  * --------------------------------------------------- */
 void store_begin(struct store *self);
 void store_entry_begin(struct store *self);
-/** Undoes what the entry wrote so far, meta included. */
+/** What the entry wrote so far stays, whatever is undone later. */
+void store_entry_settle(struct store *self);
+/** Undoes what the entry wrote since it began (or was settled), the counts of meta included. */
 void store_entry_undo(struct store *self);
 /** Closes the entry. @return what it put and deleted, in order, as the digest takes it; borrowed until the
  * next entry */

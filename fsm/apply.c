@@ -1,0 +1,108 @@
+/* What handlers call: refusing, answering, recording. */
+#include "fsm/apply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "fsm/audit_store.h"
+#include "fsm/view.h"
+
+#define DETAIL_BYTES_MAX 1024u /* one sentence, with the values it names */
+
+void apply_attempt(struct apply *apply, enum audit_category category, const char *event_name,
+                   const char *action, const char *resource_type, const char *resource, const char *reason)
+{
+    apply->attempt = (struct audit_record){
+        .category = category,
+        .outcome = AUDIT_DENIED,
+        .event_name = event_name,
+        .action = action,
+        .resource_type = resource_type,
+        .resource = resource,
+        .reason = reason,
+    };
+}
+
+/* A sentence cut at its bound must not end inside a character: what follows would refuse to decode it. */
+static void text_clip(char *text, size_t length)
+{
+    while (length > 0 && !utf8_valid(text, length))
+        length--;
+    text[length] = '\0';
+}
+
+static void refuse(struct apply *apply, enum result_code code, const char *key, const char *value,
+                   const char *format, va_list arguments)
+{
+    CHECK(!result_succeeded(code) && code < RESULT_COUNT, "%d is not a refusal", (int)code);
+    char detail[DETAIL_BYTES_MAX];
+    const int needed = vsnprintf(detail, sizeof(detail), format, arguments);
+    CHECK(needed > 0, "a refusal needs a sentence");
+    text_clip(detail, strlen(detail));
+
+    apply->code = code;
+    bytes_clear(&apply->body);
+    value_map(&apply->body, key ? 2 : 1);
+    value_text(&apply->body, "detail", detail);
+    if (key)
+        value_text(&apply->body, key, value);
+}
+
+void apply_refuse(struct apply *apply, enum result_code code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    refuse(apply, code, NULL, NULL, format, arguments);
+    va_end(arguments);
+}
+
+void apply_refuse_with(struct apply *apply, enum result_code code, const char *key, const char *value,
+                       const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    refuse(apply, code, key, value, format, arguments);
+    va_end(arguments);
+}
+
+bool apply_refused(const struct apply *apply)
+{
+    return !result_succeeded(apply->code);
+}
+
+struct bytes *apply_answer(struct apply *apply)
+{
+    CHECK(!apply_refused(apply), "a refusal has its body already");
+    bytes_clear(&apply->body);
+    return &apply->body;
+}
+
+struct bytes *apply_created(struct apply *apply)
+{
+    struct bytes *body = apply_answer(apply);
+    apply->code = RESULT_CREATED;
+    return body;
+}
+
+void apply_record(struct apply *apply, const struct audit_record *record)
+{
+    struct audit_record whole = *record;
+    whole.index = apply->index;
+    whole.term = apply->term;
+    whole.timestamp = apply->time_ms;
+    whole.source = apply->source;
+    if (!whole.actor)
+        whole.actor = apply->principal;
+    if (!whole.request_id)
+        whole.request_id = apply->request_id;
+    const uint64_t seq = audit_append(apply->store, apply->arena, &whole);
+    if (apply->audit_seq == 0)
+        apply->audit_seq = seq;
+}
+
+struct reader apply_reader(struct apply *apply)
+{
+    return (struct reader){.store = apply->store};
+}

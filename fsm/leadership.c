@@ -1,0 +1,348 @@
+/* Epochs: every leader's first command closes the row of the one before, so that exactly one row is open.
+ *
+ * Invariants:
+ *   (1) terms of epochs only rise; of all rows only the last one has no end;
+ *   (2) a predecessor's resignation is recorded by its successor, and only if it was asked for (an open
+ * action of that term) and leadership was transferred: a crash leaves none. */
+#include "fsm/leadership.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "fsm/plan.h"
+#include "fsm/request.h"
+#include "fsm/view.h"
+
+#define VIEW_ARENA_BYTES (16u * 1024u * 1024u)
+
+const char *const leader_cause_names[LEADER_CAUSE_COUNT] = {"election", "transfer", "crash"};
+
+#define EPOCH(member, field_type, ...)                                                                       \
+    {                                                                                                        \
+        .name = #member, .type = (field_type), .offset = offsetof(struct epoch, member), __VA_ARGS__         \
+    }
+static const struct field epoch_fields[] = {
+    EPOCH(term, FIELD_U64),
+    EPOCH(node_id, FIELD_U64),
+    EPOCH(acquired_ms, FIELD_TIME),
+    EPOCH(ended_ms, FIELD_TIME),
+    EPOCH(index, FIELD_U64),
+    EPOCH(cause, FIELD_ENUM, .names = leader_cause_names, .names_count = LEADER_CAUSE_COUNT),
+    EPOCH(version, FIELD_TEXT, .max = NAME_BYTES_MAX),
+    EPOCH(level, FIELD_U64, .max = UINT32_MAX),
+    EPOCH(resigned, FIELD_BOOL),
+};
+const struct schema epoch_schema = SCHEMA("epoch", struct epoch, epoch_fields);
+
+#define ELECTED(member, field_type, ...)                                                                     \
+    {                                                                                                        \
+        .name = #member, .type = (field_type), .offset = offsetof(struct leader_elected, member),            \
+        __VA_ARGS__                                                                                          \
+    }
+static const struct field leader_elected_fields[] = {
+    ELECTED(node_id, FIELD_U64, .required = true, .min = 1),
+    ELECTED(term, FIELD_U64, .required = true, .min = 1),
+    ELECTED(cause, FIELD_ENUM, .required = true, .names = leader_cause_names,
+            .names_count = LEADER_CAUSE_COUNT),
+    ELECTED(version, FIELD_TEXT, .max = NAME_BYTES_MAX),
+    ELECTED(level, FIELD_U64, .max = UINT32_MAX,
+            .help = "the highest level that the leader's build understands"),
+};
+static const struct schema leader_elected_schema =
+    SCHEMA("leader.elected", struct leader_elected, leader_elected_fields);
+
+static const struct field tick_fields[] = {
+    {.name = "stuck_after_ms",
+     .type = FIELD_U64,
+     .offset = offsetof(struct tick, stuck_after_ms),
+     .help = "a plan is stuck after so long without a move; 0: none is"},
+};
+static const struct schema tick_schema = SCHEMA("tick", struct tick, tick_fields);
+
+/* --- epochs
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static struct store_key epoch_prefix(void)
+{
+    return store_key1('l', span_of(NULL, 0));
+}
+
+struct epoch_find {
+    struct reader reader;
+    struct arena *arena;
+    struct epoch *out;
+    bool found;
+};
+
+static bool epoch_last_visit(void *context, struct span key, struct span value)
+{
+    struct epoch_find *find = context;
+    (void)key;
+    find->found = reader_unpack(find->reader, &epoch_schema, value, find->arena, find->out);
+    return false;
+}
+
+bool epoch_last(struct reader reader, struct arena *arena, struct epoch *out)
+{
+    struct epoch_find find = {.reader = reader, .arena = arena, .out = out};
+    const struct store_key prefix = epoch_prefix();
+    reader_scan(reader, &prefix, true, epoch_last_visit, &find);
+    return find.found;
+}
+
+static void epoch_put(struct apply *apply, const struct epoch *epoch)
+{
+    const struct store_key key = store_key_u64('l', epoch->term);
+    store_put_record(apply->store, &key, &epoch_schema, epoch);
+}
+
+struct action_of_term {
+    struct apply *apply;
+    uint64_t term;
+    struct action *out;
+    bool found;
+};
+
+static bool action_of_term_visit(void *context, struct span key, struct span value)
+{
+    struct action_of_term *find = context;
+    struct action action;
+    (void)key;
+    if (!store_unpack(find->apply->store, &action_schema, value, find->apply->arena, &action))
+        return false;
+    if (action.term == find->term && strcmp(action.kind, "failover") == 0) {
+        *find->out = action;
+        find->found = true;
+    }
+    return !find->found;
+}
+
+/* Was the leader of `term` asked to hand over, without an outcome yet? */
+static bool handover_asked(struct apply *apply, uint64_t term, struct action *out)
+{
+    struct action_of_term find = {.apply = apply, .term = term, .out = out};
+    const struct store_key prefix = store_key1('o', span_of(NULL, 0));
+    store_scan(apply->store, &prefix, false, action_of_term_visit, &find);
+    return find.found;
+}
+
+static void record_resigned(struct apply *apply, const struct epoch *before, const struct action *action,
+                            const char *successor)
+{
+    const char *holder = member_label(apply_reader(apply), before->node_id, apply->arena);
+    struct field_pair fields[] = {
+        {"holder", holder},
+        {"successor", successor},
+        {"term", arena_printf(apply->arena, "%" PRIu64, before->term)},
+    };
+    apply_record(apply, &(struct audit_record){
+                            .category = AUDIT_HA,
+                            .event_name = "ha.leader.resigned",
+                            .action = "resign",
+                            .actor = action->principal,
+                            .reason = action->reason,
+                            .resource_type = "leader",
+                            .resource = holder,
+                            .fields = fields,
+                            .field_count = sizeof(fields) / sizeof(fields[0]),
+                        });
+}
+
+static void record_elected(struct apply *apply, const struct leader_elected *body, const struct epoch *before)
+{
+    struct reader reader = apply_reader(apply);
+    const char *holder = member_label(reader, body->node_id, apply->arena);
+    struct field_pair fields[6] = {
+        {"cause", leader_cause_names[body->cause]},
+        {"holder", holder},
+        {"term", arena_printf(apply->arena, "%" PRIu64, body->term)},
+        {"version", body->version},
+    };
+    size_t count = 4;
+    if (before) {
+        fields[count++] =
+            (struct field_pair){"previous_holder", member_label(reader, before->node_id, apply->arena)};
+        fields[count++] =
+            (struct field_pair){"previous_term", arena_printf(apply->arena, "%" PRIu64, before->term)};
+    }
+    apply_record(apply, &(struct audit_record){
+                            .category = AUDIT_HA,
+                            .event_name = "ha.leader.elected",
+                            .action = "elect",
+                            .resource_type = "leader",
+                            .resource = holder,
+                            .fields = fields,
+                            .field_count = count,
+                        });
+}
+
+static void elected_answer(struct apply *apply, uint64_t term)
+{
+    struct bytes *body = apply_answer(apply);
+    value_map(body, 1);
+    value_u64(body, "term", term);
+}
+
+static void leader_elected_apply(struct apply *apply, const void *data)
+{
+    const struct leader_elected *body = data;
+    struct epoch before;
+    struct action action;
+    const bool known = epoch_last(apply_reader(apply), apply->arena, &before);
+
+    if (known &&
+        (body->term < before.term || (body->term == before.term && body->node_id != before.node_id))) {
+        apply_refuse(apply, RESULT_TERM_STALE, "term %" PRIu64 " has passed: term %" PRIu64 " has a leader",
+                     body->term, before.term);
+        return;
+    }
+    if (known && body->term == before.term) { /* said twice */
+        elected_answer(apply, body->term);
+        return;
+    }
+    if (known) {
+        before.ended_ms = apply->time_ms;
+        before.resigned = body->cause == LEADER_TRANSFER && handover_asked(apply, before.term, &action);
+        epoch_put(apply, &before);
+        if (before.resigned)
+            record_resigned(apply, &before, &action,
+                            member_label(apply_reader(apply), body->node_id, apply->arena));
+    }
+    epoch_put(apply, &(struct epoch){
+                         .term = body->term,
+                         .node_id = body->node_id,
+                         .acquired_ms = apply->time_ms,
+                         .index = apply->index,
+                         .cause = body->cause,
+                         .version = body->version,
+                         .level = body->level,
+                     });
+    record_elected(apply, body, known ? &before : NULL);
+    elected_answer(apply, body->term);
+}
+
+static void tick_apply(struct apply *apply, const void *data)
+{
+    const struct tick *body = data;
+    plan_tick(apply, body->stuck_after_ms);
+}
+
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+struct epoch_list {
+    struct view *view;
+    struct arena *arena;
+    json_t *rows;
+    uint32_t limit;
+};
+
+static json_t *json_time(uint64_t wall_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    if (wall_ms == 0)
+        return json_null();
+    time_format(wall_ms, text);
+    return json_string(text);
+}
+
+static bool epoch_list_visit(void *context, struct span key, struct span value)
+{
+    struct epoch_list *list = context;
+    struct epoch epoch;
+    char id[17];
+    (void)key;
+    if (!view_unpack(list->view, &epoch_schema, value, list->arena, &epoch))
+        return false;
+    snprintf(id, sizeof(id), "%016" PRIx64, epoch.node_id);
+    json_t *row = json_object();
+    json_object_set_new(row, "term", json_integer((json_int_t)epoch.term));
+    json_object_set_new(row, "node_id", json_string(id));
+    json_object_set_new(row, "name",
+                        json_string(member_label(view_reader(list->view), epoch.node_id, list->arena)));
+    json_object_set_new(row, "acquired_at", json_time(epoch.acquired_ms));
+    json_object_set_new(row, "ended_at", json_time(epoch.ended_ms));
+    json_object_set_new(row, "cause", json_string(leader_cause_names[epoch.cause]));
+    json_object_set_new(row, "resigned", json_boolean(epoch.resigned));
+    json_object_set_new(row, "index", json_integer((json_int_t)epoch.index));
+    json_array_append_new(list->rows, row);
+    return json_array_size(list->rows) < list->limit;
+}
+
+enum error_code view_epochs(struct view *self, uint32_t limit, struct json_t **out, struct error *error)
+{
+    if (limit == 0 || limit > PAGE_LIMIT_MAX)
+        return error_set(error, ERROR_INVALID, "limit: %u is not within 1 .. %u", limit, PAGE_LIMIT_MAX);
+    struct arena arena;
+    arena_init(&arena, VIEW_ARENA_BYTES);
+    struct epoch_list list = {.view = self, .arena = &arena, .rows = json_array(), .limit = limit};
+    const struct store_key prefix = epoch_prefix();
+    view_scan(self, &prefix, true, epoch_list_visit, &list);
+    arena_done(&arena);
+    const enum error_code code = view_result(self, error);
+    if (code == ERROR_OK)
+        *out = list.rows;
+    else
+        json_decref(list.rows);
+    return code;
+}
+
+uint64_t view_next_deadline_ms(struct view *self, uint64_t stuck_after_ms)
+{
+    const uint64_t plan_ms = plan_next_deadline_ms(self, stuck_after_ms);
+    const uint64_t request_ms = request_next_deadline_ms(self);
+    if (plan_ms == 0 || request_ms == 0)
+        return plan_ms + request_ms;
+    return plan_ms < request_ms ? plan_ms : request_ms;
+}
+
+/* --- the commands of this module
+ * ----------------------------------------------------------------------------------------- */
+
+const struct command_entry leadership_commands[] = {
+    {{.type = 1,
+      .name = "leader.elected",
+      .schema = &leader_elected_schema,
+      .permission = PERMISSION_SYSTEM,
+      .safety_class = ""},
+     leader_elected_apply},
+    {{.type = 2, .name = "tick", .schema = &tick_schema, .permission = PERMISSION_SYSTEM, .safety_class = ""},
+     tick_apply},
+    {{.type = 31,
+      .name = "failover.request",
+      .schema = &failover_request_schema,
+      .permission = "ha:write",
+      .safety_class = "reversible"},
+     failover_request_apply},
+    {{.type = 32,
+      .name = "failover.outcome",
+      .schema = &failover_outcome_schema,
+      .permission = PERMISSION_SYSTEM,
+      .safety_class = ""},
+     failover_outcome_apply},
+    {{.type = 60,
+      .name = "member.add",
+      .schema = &member_add_schema,
+      .permission = "ha:write",
+      .safety_class = "idempotent"},
+     member_add_apply},
+    {{.type = 61,
+      .name = "member.sync",
+      .schema = &member_sync_schema,
+      .permission = PERMISSION_SYSTEM,
+      .safety_class = ""},
+     member_sync_apply},
+    {{.type = 70,
+      .name = "quorum.report",
+      .schema = &quorum_report_schema,
+      .permission = PERMISSION_SYSTEM,
+      .safety_class = ""},
+     quorum_report_apply},
+};
+const size_t leadership_command_count = sizeof(leadership_commands) / sizeof(leadership_commands[0]);

@@ -1,0 +1,142 @@
+#include "fsm/request.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "fsm/apply.h"
+#include "fsm/view.h"
+
+#define REQUEST_KEY_BYTES (1u + DIGEST_BYTES)
+
+#define REQUEST(member, field_type, ...)                                                                     \
+    {                                                                                                        \
+        .name = #member, .type = (field_type), .offset = offsetof(struct request, member), __VA_ARGS__       \
+    }
+static const struct field request_fields[] = {
+    REQUEST(index, FIELD_U64),
+    REQUEST(term, FIELD_U64),
+    REQUEST(time_ms, FIELD_U64),
+    REQUEST(audit_seq, FIELD_U64),
+    REQUEST(code, FIELD_U64, .max = UINT32_MAX),
+    REQUEST(body_hash, FIELD_BLOB, .min = DIGEST_BYTES, .max = DIGEST_BYTES),
+    REQUEST(body, FIELD_BLOB, .max = RESULT_BODY_BYTES_MAX),
+};
+static const struct schema request_schema = SCHEMA("request", struct request, request_fields);
+
+struct store_key request_key(const char *principal, const char *request_id)
+{
+    uint8_t digest[DIGEST_BYTES];
+    char text[PRINCIPAL_BYTES_MAX + 1 + REQUEST_ID_BYTES_MAX];
+    const size_t principal_bytes = strlen(principal);
+    const size_t id_bytes = strlen(request_id);
+    CHECK(principal_bytes <= PRINCIPAL_BYTES_MAX && id_bytes <= REQUEST_ID_BYTES_MAX,
+          "principal of %zu bytes, request id of %zu", principal_bytes, id_bytes);
+    memcpy(text, principal, principal_bytes);
+    text[principal_bytes] = '\0';
+    memcpy(text + principal_bytes + 1, request_id, id_bytes);
+    hash_once(text, principal_bytes + 1 + id_bytes, digest);
+    return store_key1('r', span_of(digest, DIGEST_BYTES));
+}
+
+void request_hash(uint32_t type, uint32_t version, struct span body, uint8_t out[DIGEST_BYTES])
+{
+    uint8_t head[8];
+    struct bytes text;
+    put_u32(head, type);
+    put_u32(head + 4, version);
+    bytes_init(&text, 0);
+    bytes_append(&text, head, sizeof(head));
+    bytes_append(&text, body.data, body.bytes);
+    hash_once(text.data, text.length, out);
+    bytes_done(&text);
+}
+
+enum request_state request_find(struct store *store, struct arena *arena, const struct store_key *key,
+                                const uint8_t body_hash[DIGEST_BYTES], struct request *out)
+{
+    struct request found;
+    if (!store_get_record(store, key, &request_schema, arena, &found))
+        return REQUEST_NEW;
+    if (memcmp(found.body_hash.data, body_hash, DIGEST_BYTES) != 0)
+        return REQUEST_REUSED;
+    *out = found;
+    return REQUEST_KNOWN;
+}
+
+bool request_table_full(struct store *store)
+{
+    return store_meta(store)->request_count >= REQUESTS_MAX;
+}
+
+static struct store_key expiry_key(uint64_t time_ms, uint64_t index)
+{
+    struct store_key key = store_key_u64('R', time_ms);
+    store_key_append_u64(&key, index);
+    return key;
+}
+
+void request_remember(struct store *store, const struct store_key *key, const struct request *request)
+{
+    const struct store_key expiry = expiry_key(request->time_ms, request->index);
+    CHECK(key->length == REQUEST_KEY_BYTES, "a request's key of %zu bytes", key->length);
+    store_put_record(store, key, &request_schema, request);
+    store_put(store, &expiry, store_key_span(key));
+    store_meta(store)->request_count++;
+}
+
+struct expired {
+    struct store_key keys[REQUEST_EXPIRE_MAX];     /* by time */
+    struct store_key requests[REQUEST_EXPIRE_MAX]; /* by id */
+    uint32_t count;
+};
+
+static bool expired_visit(void *context, struct span key, struct span value)
+{
+    struct expired *expired = context;
+    CHECK(value.bytes == REQUEST_KEY_BYTES, "an expiry row of %zu bytes", value.bytes);
+    const uint8_t *by_time = key.data;
+    const uint8_t *by_id = value.data;
+    expired->keys[expired->count] = store_key1('R', span_of(by_time + 1, key.bytes - 1));
+    expired->requests[expired->count] = store_key1('r', span_of(by_id + 1, value.bytes - 1));
+    expired->count++;
+    return expired->count < REQUEST_EXPIRE_MAX;
+}
+
+void request_expire(struct store *store, uint64_t time_ms)
+{
+    struct store_meta *meta = store_meta(store);
+    if (meta->request_count == 0 || time_ms < REQUEST_KEEP_MS)
+        return;
+    struct expired expired;
+    expired.count = 0;
+    const struct store_key first = store_key1('R', span_of(NULL, 0));
+    const struct store_key limit = store_key_u64('R', time_ms - REQUEST_KEEP_MS + 1);
+    store_scan_range(store, &first, &limit, false, expired_visit, &expired);
+    CHECK(expired.count <= meta->request_count, "%u requests expire of %llu", expired.count,
+          (unsigned long long)meta->request_count);
+    for (uint32_t i = 0; i < expired.count; i++) {
+        store_delete(store, &expired.keys[i]);
+        store_delete(store, &expired.requests[i]);
+    }
+    meta->request_count -= expired.count;
+}
+
+static bool oldest_visit(void *context, struct span key, struct span value)
+{
+    uint64_t *time_ms = context;
+    (void)value;
+    *time_ms = get_u64((const uint8_t *)key.data + 1);
+    return false;
+}
+
+uint64_t request_next_deadline_ms(struct view *view)
+{
+    const struct store_key prefix = store_key1('R', span_of(NULL, 0));
+    uint64_t oldest_ms = UINT64_MAX;
+    view_scan(view, &prefix, false, oldest_visit, &oldest_ms);
+    if (oldest_ms == UINT64_MAX)
+        return 0;
+    const uint64_t due_ms = oldest_ms + REQUEST_KEEP_MS;
+    return (due_ms + REQUEST_DEADLINE_MS - 1) / REQUEST_DEADLINE_MS * REQUEST_DEADLINE_MS;
+}

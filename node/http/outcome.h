@@ -1,5 +1,6 @@
-/* The form in which an outcome crosses from one node to another: what POST /v1/internal/change and /v1/internal/confirm answer.
- * The side that answers (routes_internal.c) and the side that asks (node/forward.c) both use it. */
+/* The form in which an outcome crosses from one node to another: what POST /v1/internal/change and
+ * /v1/internal/confirm answer. The side that answers (routes_internal.c) and the side that asks
+ * (node/forward.c) both use it. */
 #pragma once
 
 #include "base/arena.h"

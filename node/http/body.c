@@ -1,0 +1,180 @@
+#include "node/http/body.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/schema.h"
+#include "node/http/problem.h"
+#include "node/http/router.h"
+
+#define PAGE_LIMIT_DEFAULT 100u
+#define PAGE_LIMIT_MOST    1000u
+#define CURSOR_BYTES_MAX   1024u
+
+static bool media_type_is(const char *given, const char *wanted)
+{
+    size_t length = strlen(wanted);
+    return strncasecmp(given, wanted, length) == 0 &&
+           (given[length] == '\0' || given[length] == ';' || given[length] == ' ');
+}
+
+static bool parse_body(struct request *request)
+{
+    struct error error = {0};
+    const char *type = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Content-Type");
+    enum error_code code = ERROR_OK;
+    if (request->body.length == 0) {
+        request->json = json_object();
+    } else if (type != NULL && media_type_is(type, "application/json")) {
+        code = json_parse(bytes_span(&request->body), &request->json, &error);
+    } else if (type != NULL && media_type_is(type, "application/msgpack")) {
+        code = value_to_json(bytes_span(&request->body), &request->json, &error);
+    } else {
+        problem_answer(request, 415, "unsupported_media_type",
+                       "a body needs the header Content-Type: application/json (or application/msgpack)");
+        return false;
+    }
+    if (code != ERROR_OK) {
+        request->json = NULL;
+        problem_answer(request, 400, "malformed", "the body can't be read: %s", error.message);
+        return false;
+    }
+    if (json_is_object(request->json))
+        return true;
+    problem_answer(request, 422, "invalid_field", "the body must be a JSON object");
+    return false;
+}
+
+/* "{plan_id}" -> "plan_id"; NULL for a part that is no parameter */
+static const char *next_parameter(const char **template, struct arena *arena)
+{
+    const char *open = strchr(*template, '{');
+    if (open == NULL)
+        return NULL;
+    const char *close = strchr(open, '}');
+    *template = close + 1;
+    return arena_text(arena, open + 1, (size_t)(close - open - 1));
+}
+
+bool body_read(struct request *request)
+{
+    if (!parse_body(request))
+        return false;
+    const char *template = request->route->path, *name;
+    while ((name = next_parameter(&template, &request->arena)) != NULL) {
+        const char *in_path = request_parameter(request, name);
+        const json_t *in_body = json_object_get(request->json, name);
+        if (in_body != NULL &&
+            (!json_is_string(in_body) || strcmp(json_string_value(in_body), in_path) != 0)) {
+            problem_answer(request, 422, "invalid_field", "%s: the body says another one than the path, %s",
+                           name, in_path);
+            return false;
+        }
+        json_object_set_new(request->json, name, json_string(in_path));
+    }
+    return true;
+}
+
+static bool set_deadline(struct request *request)
+{
+    struct error error = {0};
+    uint64_t timeout_ms = server_write_timeout_ms(request->server);
+    const char *header =
+        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "X-Autonomy-Timeout-Ms");
+    if (header != NULL && (!parse_u64(header, UINT32_MAX, &timeout_ms) || timeout_ms == 0)) {
+        problem_answer(request, 400, "invalid_header",
+                       "X-Autonomy-Timeout-Ms must be a number of milliseconds from 1");
+        return false;
+    }
+    if (query_duration(request, "timeout", UINT32_MAX, &timeout_ms, &error) != ERROR_OK) {
+        problem_error(request, &error);
+        return false;
+    }
+    if (timeout_ms > TIMEOUT_MAX_MS)
+        timeout_ms = TIMEOUT_MAX_MS;
+    request->deadline_ms = service_now_ms(request->service) + timeout_ms;
+    return true;
+}
+
+bool query_check(struct request *request)
+{
+    for (uint32_t i = 0; i < request->query_count; i++)
+        if (!route_takes(request->route, request->query[i].name)) {
+            problem_answer(request, 422, "invalid_field", "unknown query argument \"%s\"",
+                           request->query[i].name);
+            return false;
+        }
+    return set_deadline(request);
+}
+
+enum error_code query_u64(struct request *request, const char *name, uint64_t min, uint64_t max,
+                          uint64_t *out, struct error *error)
+{
+    uint64_t value;
+    const char *text = request_query(request, name);
+    if (text == NULL)
+        return ERROR_OK;
+    if (!parse_u64(text, max, &value) || value < min)
+        return error_set(error, ERROR_INVALID, "%s: \"%s\" is not within %" PRIu64 " .. %" PRIu64, name, text,
+                         min, max);
+    *out = value;
+    return ERROR_OK;
+}
+
+enum error_code query_bool(struct request *request, const char *name, bool *out, struct error *error)
+{
+    const char *text = request_query(request, name);
+    if (text == NULL)
+        return ERROR_OK;
+    if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+        return error_set(error, ERROR_INVALID, "%s: \"%s\" is neither true nor false", name, text);
+    *out = text[0] == 't';
+    return ERROR_OK;
+}
+
+enum error_code query_time(struct request *request, const char *name, uint64_t *out, struct error *error)
+{
+    const char *given = request_query(request, name);
+    if (given == NULL)
+        return ERROR_OK;
+    char *text = arena_text(&request->arena, given, strlen(given));
+    for (char *at = text; *at != '\0'; at++)
+        if (*at == ' ')
+            *at = '+'; /* the offset's sign, which a query turns into a blank when it isn't escaped */
+    if (time_parse(text, out) != 0)
+        return error_set(error, ERROR_INVALID, "%s: \"%s\" is not a time such as 2026-01-02T03:04:05Z", name,
+                         given);
+    return ERROR_OK;
+}
+
+enum error_code query_duration(struct request *request, const char *name, uint64_t max_ms, uint64_t *out_ms,
+                               struct error *error)
+{
+    uint64_t value;
+    const char *text = request_query(request, name);
+    if (text == NULL)
+        return ERROR_OK;
+    if (!parse_duration_ms(text, &value) || value == 0 || value > max_ms)
+        return error_set(error, ERROR_INVALID,
+                         "%s: \"%s\" is not a duration such as 30s within 1ms .. %" PRIu64 "s", name, text,
+                         max_ms / 1000);
+    *out_ms = value;
+    return ERROR_OK;
+}
+
+enum error_code query_page(struct request *request, struct error *error)
+{
+    uint64_t limit = PAGE_LIMIT_DEFAULT;
+    enum error_code code = query_u64(request, "limit", 1, PAGE_LIMIT_MOST, &limit, error);
+    if (code != ERROR_OK)
+        return code;
+    struct page *page = arena_new(&request->arena, sizeof(*page));
+    page->limit = (uint32_t)limit;
+    page->cursor = request_query(request, "cursor");
+    if (page->cursor != NULL && strlen(page->cursor) > CURSOR_BYTES_MAX)
+        return error_set(error, ERROR_INVALID, "cursor: longer than %u bytes", CURSOR_BYTES_MAX);
+    request->parsed = page;
+    return ERROR_OK;
+}

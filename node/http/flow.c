@@ -1,0 +1,222 @@
+#include "node/http/flow.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/schema.h"
+#include "fsm/result.h"
+#include "node/http/body.h"
+#include "node/http/problem.h"
+#include "node/http/router.h"
+
+static void outcome_problem(struct request *request)
+{
+    struct error error = {.code = request->outcome.error};
+    snprintf(error.message, sizeof(error.message), "%s",
+             request->outcome.message[0] != '\0' ? request->outcome.message : error_name(error.code));
+    problem_error(request, &error);
+}
+
+/* --- a change --- */
+
+void flow_change(struct request *request, const char *command_name)
+{
+    struct error error = {0};
+    const struct command_type *type = command_by_name(command_name);
+    CHECK(type != NULL, "no command %s", command_name);
+    void *record = arena_new(&request->arena, type->schema->bytes);
+    struct bytes command;
+    bytes_init(&command, COMMAND_BYTES_MAX);
+    if (schema_from_json(type->schema, request->json, &request->arena, record, &error) != ERROR_OK ||
+        command_encode_from(type, request->source, request->request_id, request->principal,
+                            service_wall_ms(request->service), record, &command, &error) != ERROR_OK)
+        problem_error(request, &error);
+    else
+        request_change(request, bytes_span(&command), flow_change_answer);
+    bytes_done(&command);
+}
+
+/* The answer's fields as JSON: a new object. */
+static json_t *outcome_fields(struct request *request)
+{
+    struct error error = {0};
+    json_t *json = NULL;
+    if (request->outcome.body.bytes == 0)
+        return json_object();
+    if (value_to_json(request->outcome.body, &json, &error) == ERROR_OK && json_is_object(json))
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
+void flow_change_answer(struct request *request)
+{
+    const struct outcome *outcome = &request->outcome;
+    if (outcome->error != ERROR_OK) {
+        outcome_problem(request);
+        return;
+    }
+    request->answer.index = outcome->index;
+    request->answer.term = outcome->term;
+    if (outcome->repeated)
+        answer_header(request, "X-Autonomy-Repeated", "true");
+    json_t *fields = outcome_fields(request);
+    if (fields == NULL) {
+        problem_answer(request, 500, "corrupt", "the change is committed, its answer can't be read");
+        return;
+    }
+    json_object_set_new(fields, "index", json_integer((json_int_t)outcome->index));
+    if (outcome->audit_seq != 0)
+        json_object_set_new(fields, "audit_seq", json_integer((json_int_t)outcome->audit_seq));
+    uint32_t status = result_status(outcome->code);
+    if (result_succeeded(outcome->code)) {
+        answer_json(request, status, fields);
+        return;
+    }
+    const char *detail = json_string_value(json_object_get(fields, "detail"));
+    char *text = arena_printf(&request->arena, "%s", detail != NULL ? detail : result_name(outcome->code));
+    problem_members(request, status, result_name(outcome->code), text, fields);
+}
+
+void flow_act_answer(struct request *request)
+{
+    if (request->outcome.error != ERROR_OK) {
+        outcome_problem(request);
+        return;
+    }
+    json_t *json = request->act_json;
+    request->act_json = NULL;
+    if (json == NULL) {
+        problem_answer(request, 500, "corrupt", "the answer can't be read");
+        return;
+    }
+    if (request->act_status < 400) {
+        answer_json(request, request->act_status, json);
+        return;
+    }
+    const char *code = json_string_value(json_object_get(json, "code"));
+    const char *detail = json_string_value(json_object_get(json, "detail"));
+    problem_members(request, request->act_status,
+                    arena_printf(&request->arena, "%s", code != NULL ? code : "refused"),
+                    arena_printf(&request->arena, "%s", detail != NULL ? detail : "refused"), json);
+}
+
+/* --- a read --- */
+
+/* How old an unconfirmed answer may be: since when this node last knew that it was up to date. */
+static void add_age(struct request *request)
+{
+    struct service_status *node = arena_new(&request->arena, sizeof(*node));
+    service_status(request->service, node);
+    const struct consensus_status *status = &node->consensus;
+    uint64_t now_ms = service_now_ms(request->service), age_ms = UINT64_MAX;
+    uint64_t taken_ms = now_ms > node->monotonic_ms ? now_ms - node->monotonic_ms : 0;
+    if (status->leader_id != 0 && status->leader_id == status->node_id)
+        age_ms = status->contact_lost_ms == 0 || status->contact_lost_ms > now_ms
+                     ? taken_ms
+                     : now_ms - status->contact_lost_ms;
+    for (uint32_t i = 0; i < status->member_count && age_ms == UINT64_MAX; i++)
+        if (status->members[i].node_id == status->leader_id && status->members[i].heard_ms != UINT64_MAX)
+            age_ms = taken_ms + status->members[i].heard_ms;
+    char text[24] = "unknown";
+    if (age_ms != UINT64_MAX)
+        snprintf(text, sizeof(text), "%" PRIu64, age_ms);
+    answer_header(request, "X-Autonomy-Age-Ms", text);
+}
+
+static bool stale(struct request *request)
+{
+    const char *text = request_query(request, "consistency");
+    return text != NULL && strcmp(text, "stale") == 0;
+}
+
+static void view_problem(struct request *request, const struct error *error)
+{
+    const char *missing = request->missing != NULL ? request->missing : request->route->not_found;
+    if (error->code == ERROR_NOT_FOUND && missing != NULL)
+        problem_answer(request, 404, missing, "%s", error->message);
+    else
+        problem_error(request, error);
+}
+
+static void read_now(struct request *request)
+{
+    struct error error = {0};
+    struct view *view = NULL;
+    json_t *json = NULL;
+    if (service_view(request->service, &view, &error) != ERROR_OK) {
+        problem_error(request, &error);
+        return;
+    }
+    request->answer.index = view_index(view);
+    request->answer.term = request->outcome.term;
+    enum error_code code = request->route->view(request, view, &json, &error);
+    service_view_close(request->service, view);
+    if (code != ERROR_OK) {
+        view_problem(request, &error);
+        return;
+    }
+    if (stale(request))
+        add_age(request);
+    answer_json(request, 200, json);
+}
+
+static void read_somewhere(struct request *request)
+{
+    if (request->route->kind == ROUTE_SCAN)
+        request_lane(request, read_now);
+    else
+        read_now(request);
+}
+
+static void read_confirmed(struct request *request)
+{
+    if (request->outcome.error != ERROR_OK)
+        outcome_problem(request);
+    else
+        read_somewhere(request);
+}
+
+static void read_fresh(struct request *request)
+{
+    if (stale(request))
+        read_somewhere(request);
+    else
+        request_confirm(request, read_confirmed);
+}
+
+/* Long poll: something newer is there, or the time is up and the client gets what there is. */
+static void read_waited(struct request *request)
+{
+    uint64_t now_ms = service_now_ms(request->service);
+    if (request->outcome.error != ERROR_OK && request->outcome.error != ERROR_TIMEOUT) {
+        outcome_problem(request);
+        return;
+    }
+    request->deadline_ms = now_ms + server_write_timeout_ms(request->server);
+    read_fresh(request);
+}
+
+void flow_read(struct request *request)
+{
+    struct error error = {0};
+    uint64_t index = 0, wait_ms = 0;
+    const char *consistency = request_query(request, "consistency");
+    if (consistency != NULL && strcmp(consistency, "stale") != 0 &&
+        strcmp(consistency, "linearizable") != 0) {
+        problem_answer(request, 422, "invalid_field", "consistency: \"%s\" is neither linearizable nor stale",
+                       consistency);
+        return;
+    }
+    if (query_u64(request, "index", 0, INT64_MAX, &index, &error) != ERROR_OK ||
+        query_duration(request, "wait", TIMEOUT_MAX_MS, &wait_ms, &error) != ERROR_OK) {
+        problem_error(request, &error);
+        return;
+    }
+    if (request_query(request, "index") != NULL && wait_ms > 0)
+        request_wait(request, index, service_now_ms(request->service) + wait_ms, read_waited);
+    else
+        read_fresh(request);
+}

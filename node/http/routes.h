@@ -1,0 +1,51 @@
+/* What the table in routes.c points to: the functions of routes_*.c. */
+#pragma once
+
+#include "node/http/request.h"
+
+/* routes_health.c, routes_ha.c: local state only, never waiting for anyone */
+void health_ok(struct request *request);
+void health_read_ready(struct request *request);
+void health_write_ready(struct request *request);
+void health_leader(struct request *request);
+void health_audit(struct request *request);
+void ha_status(struct request *request);
+void ha_quorum(struct request *request);
+void ha_members(struct request *request);
+void ha_epochs(struct request *request);
+void ha_failover(struct request *request);
+void ha_join(struct request *request);
+void system_version(struct request *request);
+void system_configuration(struct request *request);
+
+/* routes_rollout.c */
+enum error_code rollout_create(struct request *request, struct error *error);
+enum error_code rollout_stuck_check(struct request *request, struct error *error);
+enum error_code rollout_list(struct request *request, struct view *view, json_t **out, struct error *error);
+enum error_code rollout_get(struct request *request, struct view *view, json_t **out, struct error *error);
+enum error_code rollout_stuck(struct request *request, struct view *view, json_t **out, struct error *error);
+enum error_code rollout_gates(struct request *request, struct view *view, json_t **out, struct error *error);
+
+/* routes_rollback.c */
+void rollback_list(struct request *request);
+void rollback_execute(struct request *request);
+enum error_code rollback_preview_check(struct request *request, struct error *error);
+enum error_code rollback_preview(struct request *request, struct view *view, json_t **out,
+                                 struct error *error);
+
+/* routes_flags.c */
+enum error_code flag_list(struct request *request, struct view *view, json_t **out, struct error *error);
+enum error_code flag_get(struct request *request, struct view *view, json_t **out, struct error *error);
+enum error_code switch_list(struct request *request, struct view *view, json_t **out, struct error *error);
+enum error_code switch_get(struct request *request, struct view *view, json_t **out, struct error *error);
+
+/* routes_audit.c */
+enum error_code audit_query_check(struct request *request, struct error *error);
+enum error_code audit_query(struct request *request, struct view *view, json_t **out, struct error *error);
+enum error_code audit_verify(struct request *request, struct view *view, json_t **out, struct error *error);
+
+/* routes_internal.c: between nodes */
+void internal_change(struct request *request);
+void internal_confirm(struct request *request);
+void internal_checkpoint(struct request *request);
+void internal_checkpoint_file(struct request *request);

@@ -1,0 +1,163 @@
+/* The audit trail: pages of records, and the chain checked from its first record to its last. Both run in the
+ * slow lane. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/schema.h"
+#include "fsm/audit.h"
+#include "node/http/body.h"
+#include "node/http/routes.h"
+
+#define RECORDS_DEFAULT 100u
+#define RECORDS_MOST    1000u /* of one page; `limit=0` asks for such pages, the cursor for the next one */
+
+struct audit_page {
+    struct audit_filter filter;
+    bool oldest_first;
+    uint64_t limit;
+    uint64_t from_seq; /* 0: from the end that comes first */
+    json_t *items;
+    uint64_t next_seq; /* 0: none */
+};
+
+/* A cursor is the direction and where to go on: "d123" newest first, "a123" oldest first. */
+static enum error_code read_cursor(const char *text, bool oldest_first, uint64_t *out, struct error *error)
+{
+    if (text[0] != (oldest_first ? 'a' : 'd') || !parse_u64(text + 1, INT64_MAX, out) || *out == 0)
+        return error_set(error, ERROR_INVALID, "cursor: not one of an earlier answer to the same query");
+    return ERROR_OK;
+}
+
+static enum error_code read_order(struct request *request, bool *oldest_first, struct error *error)
+{
+    const char *order = request_query(request, "order");
+    *oldest_first = order != NULL && strcmp(order, "asc") == 0;
+    if (order != NULL && !*oldest_first && strcmp(order, "desc") != 0)
+        return error_set(error, ERROR_INVALID, "order: \"%s\" is neither asc nor desc", order);
+    return ERROR_OK;
+}
+
+static enum error_code read_filter(struct request *request, struct audit_filter *filter, struct error *error)
+{
+    *filter = (struct audit_filter){
+        .category = request_query(request, "category"),
+        .event_type = request_query(request, "event_type"),
+        .actor = request_query(request, "actor"),
+        .outcome = request_query(request, "outcome"),
+        .source = request_query(request, "source"),
+        .resource = request_query(request, "resource"),
+    };
+    enum error_code code = query_time(request, "start_time", &filter->start_ms, error);
+    if (code == ERROR_OK)
+        code = query_time(request, "end_time", &filter->end_ms, error);
+    if (code == ERROR_OK)
+        code = audit_filter_check(filter, error);
+    return code;
+}
+
+enum error_code audit_query_check(struct request *request, struct error *error)
+{
+    struct audit_page *page = arena_new(&request->arena, sizeof(*page));
+    const char *cursor = request_query(request, "cursor");
+    page->limit = RECORDS_DEFAULT;
+    enum error_code code = query_u64(request, "limit", 0, RECORDS_MOST, &page->limit, error);
+    if (code == ERROR_OK)
+        code = read_order(request, &page->oldest_first, error);
+    if (code == ERROR_OK && cursor != NULL)
+        code = read_cursor(cursor, page->oldest_first, &page->from_seq, error);
+    if (code == ERROR_OK)
+        code = read_filter(request, &page->filter, error);
+    if (page->limit == 0)
+        page->limit = RECORDS_MOST;
+    request->parsed = page;
+    return code;
+}
+
+static bool take_record(void *context, const struct audit_record *record)
+{
+    struct audit_page *page = context;
+    if (json_array_size(page->items) == page->limit) {
+        page->next_seq = record->seq;
+        return false;
+    }
+    json_array_append_new(page->items, schema_to_json(&audit_schema, record));
+    return true;
+}
+
+enum error_code audit_query(struct request *request, struct view *view, json_t **out, struct error *error)
+{
+    struct audit_page page = *(const struct audit_page *)request->parsed;
+    page.items = json_array();
+    enum error_code code =
+        view_audit(view, &page.filter, page.oldest_first, page.from_seq, take_record, &page, error);
+    if (code != ERROR_OK) {
+        json_decref(page.items);
+        return code;
+    }
+    *out = json_object();
+    json_object_set_new(*out, "items", page.items);
+    json_object_set_new(*out, "next_cursor",
+                        page.next_seq == 0
+                            ? json_null()
+                            : json_sprintf("%c%" PRIu64, page.oldest_first ? 'a' : 'd', page.next_seq));
+    return ERROR_OK;
+}
+
+struct chain_walk {
+    struct audit_chain chain;
+    struct error error;
+    uint64_t first_seq, bad_seq;
+};
+
+static bool check_record(void *context, const struct audit_record *record)
+{
+    struct chain_walk *walk = context;
+    if (walk->first_seq == 0)
+        walk->first_seq = record->seq;
+    if (audit_chain_next(&walk->chain, record, &walk->error) == ERROR_OK)
+        return true;
+    walk->bad_seq = record->seq;
+    return false;
+}
+
+static json_t *number_or_null(uint64_t value)
+{
+    return value == 0 ? json_null() : json_integer((json_int_t)value);
+}
+
+/* What the walk found; it must have come to `last_seq`, the last record that the state knows of. */
+static json_t *verdict(const struct chain_walk *walk, uint64_t last_seq)
+{
+    char hash[2 * DIGEST_BYTES + 1];
+    bool whole = walk->chain.seq == last_seq;
+    bool valid = walk->bad_seq == 0 && whole;
+    hex_encode(walk->chain.hash, DIGEST_BYTES, hash);
+    json_t *json = json_object();
+    json_object_set_new(json, "valid", json_boolean(valid));
+    json_object_set_new(json, "records", json_integer((json_int_t)walk->chain.records));
+    json_object_set_new(json, "first_seq", number_or_null(walk->first_seq));
+    json_object_set_new(json, "last_seq", number_or_null(walk->chain.seq));
+    json_object_set_new(json, "last_hash", walk->chain.records > 0 ? json_string(hash) : json_null());
+    json_object_set_new(json, "first_bad_seq", number_or_null(walk->bad_seq));
+    if (valid)
+        json_object_set_new(json, "detail", json_null());
+    else if (walk->bad_seq != 0)
+        json_object_set_new(json, "detail", json_string(walk->error.message));
+    else
+        json_object_set_new(json, "detail",
+                            json_sprintf("the records end at %" PRIu64 ", the state says %" PRIu64,
+                                         walk->chain.seq, last_seq));
+    return json;
+}
+
+enum error_code audit_verify(struct request *request, struct view *view, json_t **out, struct error *error)
+{
+    struct chain_walk walk = {0};
+    (void)request;
+    enum error_code code = view_audit(view, NULL, true, 0, check_record, &walk, error);
+    if (code == ERROR_OK)
+        *out = verdict(&walk, view_audit_last(view));
+    return code;
+}

@@ -1,5 +1,6 @@
 /* What RocksDB did that shaped this file, each seen with 7.8:
- *   - its info log aborted the process on a full disk: there is none here (it can't be made below /dev/null);
+ *   - its info log aborted the process on a full disk: what little is written goes to memory (see
+ * log_folder_make());
  *   - after "no space left" it refuses writes until it is opened again: kv_recover();
  *   - a write stall blocked for 426 ms: `no_slowdown` turns that into ERROR_BUSY;
  *   - checkpoint_create with log_size_for_flush > 0 left out what was in memory only: it is 0 here. */
@@ -15,11 +16,12 @@
 #include "base/check.h"
 #include "base/disk.h"
 
-#define MEMORY_BYTES_DEFAULT (64u * 1024u * 1024u)
-#define MEMORY_BYTES_MIN     (1024u * 1024u)
-#define WRITE_BUFFERS        4 /* together half of the memory; the other half is block cache */
-#define OPEN_FILES_MAX       512
-#define MANIFEST_BYTES_MAX   (16u * 1024u * 1024u)
+#define MEMORY_BYTES_DEFAULT  (64u * 1024u * 1024u)
+#define MEMORY_BYTES_MIN      (1024u * 1024u)
+#define WRITE_BUFFERS         4 /* together half of the memory; the other half is block cache */
+#define INFO_LOG_HEADERS_ONLY 5
+#define OPEN_FILES_MAX        512
+#define MANIFEST_BYTES_MAX    (16u * 1024u * 1024u)
 
 struct kv {
     rocksdb_t *db; /* NULL while a recovery has failed */
@@ -117,7 +119,7 @@ static void options_make(struct kv *self, const struct kv_options *wanted)
     rocksdb_options_t *options = self->options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(options, wanted->create);
     rocksdb_options_set_paranoid_checks(options, 1);
-    rocksdb_options_set_db_log_dir(options, "/dev/null/none");
+    rocksdb_options_set_info_log_level(options, INFO_LOG_HEADERS_ONLY);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_compression(options, rocksdb_no_compression);
     rocksdb_options_set_block_based_table_factory(options, self->table);
@@ -135,11 +137,30 @@ static void options_make(struct kv *self, const struct kv_options *wanted)
     rocksdb_readoptions_set_verify_checksums(self->read, 1);
 }
 
+/* RocksDB insists on an info log. Its file is made in memory, or at least away from the data, and removed
+ * while it is open, so that it neither meets a full data disk nor stays. False: there is no such place, the
+ * log stands beside the data. */
+static bool log_folder_make(char path[64])
+{
+    static const char *const places[] = {"/dev/shm", "/run", "/tmp"};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        snprintf(path, 64, "%s/autonomy-kv.XXXXXX", places[i]);
+        if (mkdtemp(path))
+            return true;
+    }
+    return false;
+}
+
 static enum error_code open_inside(struct kv *self, struct error *error)
 {
     char *text = NULL;
+    char log_folder[64];
+    bool elsewhere = log_folder_make(log_folder);
+    rocksdb_options_set_db_log_dir(self->options, elsewhere ? log_folder : "");
     self->db = self->read_only ? rocksdb_open_for_read_only(self->options, self->folder, 0, &text)
                                : rocksdb_open(self->options, self->folder, &text);
+    if (elsewhere)
+        (void)!disk_remove(log_folder, NULL); /* a rest of it in memory harms nobody */
     if (text)
         self->db = NULL;
     return done(self, "can't open store", text, error);

@@ -49,6 +49,7 @@ autonomy_package(CYAML libcyaml)
 autonomy_package(YAML yaml-0.1)
 autonomy_package(GNUTLS gnutls)
 autonomy_package(CURL libcurl)
+autonomy_package(ZLIB zlib)
 autonomy_package(RAFT raft>=0.22)
 # Debian 12 calls it msgpack, Debian 13 msgpack-c.
 pkg_check_modules(MSGPACK IMPORTED_TARGET msgpack-c)

@@ -1,0 +1,62 @@
+/* A node's audit folder, read without the node: segments NNNNNNNNNN.jsonl, one record a line, oldest first.
+ *
+ * Reading streams: a record lives until the visitor returns. The last line of the last segment may be torn
+ * (the node was killed while it wrote); that is told, and is no failure. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "fsm/audit.h"
+
+#define AUDIT_SEGMENTS_MAX   100000u
+#define AUDIT_DAMAGE_BYTES   256u
+#define AUDIT_DAMAGE_BYTES   256u
+#define AUDIT_LINE_BYTES_MAX (256u * 1024u) /* a record is at most a few KiB; this bounds a damaged file */
+
+struct json_t;
+
+struct audit_folder; /* the segments' names, sorted */
+
+/** @return ERROR_NOT_FOUND, ERROR_IO; a folder without segments is ERROR_OK */
+enum error_code audit_folder_open(const char *path, struct audit_folder **out, struct error *error) MUST_USE;
+void audit_folder_close(struct audit_folder *self);
+uint32_t audit_folder_segments(const struct audit_folder *self);
+
+/** One record as it was read. Borrowed during the visit. */
+struct audit_line {
+    const struct audit_record *record;
+    const struct json_t *json; /* the same, as it stands in the file */
+    const char *segment;       /* "0000000001.jsonl" */
+    uint64_t line;             /* from 1 */
+};
+struct audit_walk {
+    /** @return false to stop */
+    bool (*visit)(void *context, const struct audit_line *line);
+    /** A line that is no record; "" in `segment` never happens. @return false to stop */
+    bool (*damaged)(void *context, const char *segment, uint64_t line, const char *why);
+    void *context;
+    bool torn;           /* out: the last line ends in the middle */
+    char torn_where[64]; /* out: "0000000001.jsonl:17" */
+};
+/** Walks one segment, or all of them with `segment` UINT32_MAX, oldest record first. @return ERROR_IO */
+enum error_code audit_folder_walk(struct audit_folder *self, uint32_t segment, struct audit_walk *walk,
+                                  struct error *error) MUST_USE;
+
+/** The newest `limit` (0: all) records that match, newest first or oldest first, as a JSON array.
+ * Damaged lines are counted in `damaged`, the first of them described in `first_damage` (AUDIT_DAMAGE_BYTES).
+ */
+enum error_code audit_folder_query(struct audit_folder *self, const struct audit_filter *filter,
+                                   uint64_t limit, bool oldest_first, struct json_t **out, uint64_t *damaged,
+                                   char *first_damage, bool *torn, struct error *error) MUST_USE;
+
+/** Checks the chain from the first record to the last: {valid, records, first_seq, last_seq, last_hash,
+ * first_bad_seq, detail, torn}. @return ERROR_NOT_FOUND when there is no record: nothing was verified */
+enum error_code audit_folder_verify(struct audit_folder *self, struct json_t **out,
+                                    struct error *error) MUST_USE;
+
+/** Checks the chain from the first record to the last: {valid, records, first_seq, last_seq, last_hash,
+ * first_bad_seq, detail, torn}. @return ERROR_NOT_FOUND when there is no record: nothing was verified */
+enum error_code audit_folder_verify(struct audit_folder *self, struct json_t **out,
+                                    struct error *error) MUST_USE;

@@ -1,0 +1,67 @@
+#include "tools/autonomy/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/autonomy/output.h"
+
+static void prepare_output(struct cli *cli)
+{
+    const struct flag *flag = command_flag(cli->command, "output", 0);
+    const char *no_colour = getenv("NO_COLOR");
+    cli->json = flag && flag->type == FLAG_CHOICE && strcmp(cli_value(cli, "output"), "json") == 0;
+    cli->colour = isatty(fileno(cli->out)) && !(no_colour && *no_colour);
+}
+
+static enum cli_exit check_operator(struct cli *cli)
+{
+    const char *principal = cli_value(cli, "operator");
+    if (!cli->command->needs_operator || (principal && *principal))
+        return CLI_DONE;
+    return cli_fail(
+        cli, CLI_USAGE,
+        "\"autonomy %s\" needs to know who acts: --operator you@example.com, or set AUTONOMY_OPERATOR",
+        cli->command->path);
+}
+
+static enum cli_exit run(struct cli *cli)
+{
+    bool help = false;
+    if (cli->argument_count == 1 && strcmp(cli->arguments[0], "--help-markdown") == 0) {
+        help_markdown(cli->out);
+        return CLI_DONE;
+    }
+    if (cli->argument_count == 1 && strcmp(cli->arguments[0], "--version") == 0)
+        cli->arguments[0] = "version";
+    enum cli_exit exit = args_parse(cli, &help);
+    if (exit != CLI_DONE || help)
+        return exit;
+    prepare_output(cli);
+    exit = check_operator(cli);
+    return exit == CLI_DONE ? cli->command->run(cli) : exit;
+}
+
+int cli_run(int argc, char **argv, FILE *out, FILE *err)
+{
+    struct cli *cli = calloc(1, sizeof *cli);
+    if (!cli || argc < 1 || argc > (int)CLI_ARGUMENTS_MAX) {
+        free(cli);
+        fprintf(err, "autonomy: more than %u arguments\n", CLI_ARGUMENTS_MAX);
+        return CLI_USAGE;
+    }
+    arena_init(&cli->arena, CLI_MEMORY_MAX);
+    cli->out = out;
+    cli->err = err;
+    cli->arguments = arena_new(&cli->arena, (size_t)argc * sizeof *cli->arguments);
+    cli->argument_count = args_fold(&cli->arena, (uint32_t)argc - 1, argv + 1, cli->arguments);
+    enum cli_exit exit = run(cli);
+    /* A full disk behind `> file` is a failure, not a short file. A reader that has left (`| head`) is none.
+     */
+    if (fflush(out) != 0 && errno != EPIPE && exit == CLI_DONE)
+        exit = cli_fail(cli, CLI_FAILED, "the output can't be written");
+    arena_done(&cli->arena);
+    free(cli);
+    return (int)exit;
+}

@@ -1,0 +1,206 @@
+#include "tools/autonomy/output.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+const char *printable(struct cli *cli, const char *text)
+{
+    size_t length = strlen(text);
+    char *copy = arena_text(&cli->arena, text, length);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)copy[i];
+        /* C1 control characters are two bytes in UTF-8: c2 80 .. c2 9f. */
+        bool c1 = c == 0xc2 && (unsigned char)copy[i + 1] >= 0x80 && (unsigned char)copy[i + 1] <= 0x9f;
+        if (c < 0x20 || c == 0x7f || c1)
+            copy[i] = '?';
+        if (c1)
+            copy[++i] = '?';
+    }
+    return copy;
+}
+
+static uint32_t width_of(const char *text)
+{
+    uint32_t width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static const char *colour_of(const char *text)
+{
+    static const struct {
+        const char *word, *colour;
+    } words[] = {{"active", "32"},      {"completed", "32"}, {"healthy", "32"},  {"success", "32"},
+                 {"ok", "32"},          {"paused", "33"},    {"degraded", "33"}, {"warning", "33"},
+                 {"pending", "33"},     {"halted", "31"},    {"lost", "31"},     {"critical", "31"},
+                 {"rolled_back", "31"}, {"failure", "31"},   {"denied", "31"},   {"cancelled", "31"},
+                 {"leader", "1"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(words[i].word, text) == 0)
+            return words[i].colour;
+    return NULL;
+}
+
+/* Prints a text and fills up to `width`; the last column stays ragged. */
+static void print_padded(const struct cli *cli, const char *text, uint32_t width, const char *colour)
+{
+    uint32_t own = width_of(text);
+    if (cli->colour && colour)
+        fprintf(cli->out, "\033[%sm%s\033[0m", colour, text);
+    else
+        fputs(text, cli->out);
+    if (own < width)
+        fprintf(cli->out, "%*s", (int)(width - own), "");
+}
+
+void table_begin(struct table *self, struct cli *cli, const char *const *names)
+{
+    *self = (struct table){.cli = cli};
+    for (; names[self->columns]; self->columns++) {
+        CHECK(self->columns < TABLE_COLUMNS_MAX, "a table of more than %u columns", TABLE_COLUMNS_MAX);
+        self->names[self->columns] = names[self->columns];
+    }
+}
+
+void table_cell(struct table *self, const char *text)
+{
+    if (self->cell_count == self->cell_capacity) {
+        uint32_t larger = self->cell_capacity ? self->cell_capacity * 2 : 64;
+        const char **cells = arena_new(&self->cli->arena, larger * sizeof *cells);
+        if (self->cell_count)
+            memcpy(cells, self->cells, self->cell_count * sizeof *cells);
+        self->cells = cells;
+        self->cell_capacity = larger;
+    }
+    self->cells[self->cell_count++] = text && *text ? printable(self->cli, text) : "-";
+}
+
+void table_print(struct table *self, const char *empty)
+{
+    uint32_t widths[TABLE_COLUMNS_MAX] = {0};
+    CHECK(self->cell_count % self->columns == 0, "%u cells in %u columns", self->cell_count, self->columns);
+    for (uint32_t c = 0; c < self->columns; c++)
+        widths[c] = width_of(self->names[c]);
+    for (uint32_t i = 0; i < self->cell_count; i++) {
+        uint32_t width = width_of(self->cells[i]);
+        if (width > widths[i % self->columns])
+            widths[i % self->columns] = width;
+    }
+    for (uint32_t c = 0; c < self->columns; c++)
+        print_padded(self->cli, self->names[c], c + 1 < self->columns ? widths[c] + 2 : 0, "1");
+    fputc('\n', self->cli->out);
+    for (uint32_t i = 0; i < self->cell_count; i++) {
+        uint32_t c = i % self->columns;
+        bool last = c + 1 == self->columns;
+        print_padded(self->cli, self->cells[i], last ? 0 : widths[c] + 2, colour_of(self->cells[i]));
+        if (last)
+            fputc('\n', self->cli->out);
+    }
+    if (self->cell_count == 0 && empty)
+        fprintf(self->cli->err, "%s\n", empty);
+}
+
+void rows_print(struct cli *cli, const struct json_t *rows, const char *const *names,
+                const char *const *members, const char *empty)
+{
+    struct table table;
+    size_t i;
+    json_t *row;
+    table_begin(&table, cli, names);
+    json_array_foreach(rows, i, row)
+    {
+        for (const char *const *member = members; *member; member++)
+            table_cell(&table, member_text(cli, row, *member));
+    }
+    table_print(&table, empty);
+}
+
+static const char *value_of(struct cli *cli, const json_t *value)
+{
+    if (!value || json_is_null(value))
+        return "";
+    if (json_is_string(value))
+        return json_string_value(value);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    CHECK(text, "a JSON value that can't be written");
+    const char *copy = arena_text(&cli->arena, text, strlen(text));
+    free(text);
+    return copy;
+}
+
+const char *member_text(struct cli *cli, const struct json_t *object, const char *name)
+{
+    return value_of(cli, json_object_get(object, name));
+}
+
+void label_print(struct cli *cli, const char *indent, uint32_t width, const char *label, const char *value)
+{
+    fputs(indent, cli->out);
+    print_padded(cli, arena_printf(&cli->arena, "%s:", label), width + 2, NULL);
+    const char *shown = value && *value ? printable(cli, value) : "-";
+    print_padded(cli, shown, 0, colour_of(shown));
+    fputc('\n', cli->out);
+}
+
+void labels_print(struct cli *cli, const struct json_t *object, const char *indent, uint32_t width,
+                  const struct label *labels, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const json_t *value = json_object_get(object, labels[i].member);
+        const char *text = value_of(cli, value);
+        if (labels[i].unit && json_is_number(value))
+            text = arena_printf(&cli->arena, "%s%s", text, labels[i].unit);
+        else if (labels[i].unit && !*text)
+            text = "unknown";
+        label_print(cli, indent, width, labels[i].label, text);
+    }
+}
+
+static const char *title_of(struct cli *cli, const char *key)
+{
+    char *title = arena_text(&cli->arena, key, strlen(key));
+    bool first = true;
+    for (char *at = title; *at; at++) {
+        if (*at == '_')
+            *at = ' ';
+        else if (first)
+            *at = (char)toupper((unsigned char)*at);
+        first = *at == ' ';
+    }
+    return title;
+}
+
+void object_print(struct cli *cli, const struct json_t *object)
+{
+    const char *key;
+    json_t *value;
+    uint32_t width = 0;
+    json_object_foreach((json_t *)object, key, value) if (width_of(key) > width) width = width_of(key);
+    json_object_foreach((json_t *)object, key,
+                        value) if (!json_is_object(value) &&
+                                   !(json_is_array(value) && json_array_size(value) > 0 &&
+                                     json_is_object(json_array_get(value, 0))))
+        label_print(cli, "", width, title_of(cli, key), value_of(cli, value));
+}
+
+void json_print(struct cli *cli, const struct json_t *json)
+{
+    CHECK(json_dumpf(json, cli->out, JSON_INDENT(2) | JSON_ENCODE_ANY) == 0 || ferror(cli->out),
+          "a JSON value that can't be written");
+    fputc('\n', cli->out);
+}
+
+enum cli_exit answer_print(struct cli *cli, enum cli_exit exit, struct json_t *answer)
+{
+    if (exit == CLI_DONE && cli->json)
+        json_print(cli, answer);
+    else if (exit == CLI_DONE)
+        object_print(cli, answer);
+    json_decref(answer);
+    return exit;
+}

@@ -1,0 +1,30 @@
+/* Takes secrets out of what leaves the machine in a support bundle, by the names that hold them.
+ *
+ * A name is secret when it contains password, passwd, passphrase, secret, token, authorization, credential,
+ * cookie, private or key, in any case. Too much is taken rather than too little; what was taken reads
+ * "(redacted)". */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/bytes.h"
+
+struct json_t;
+
+bool redact_name(const char *name, size_t length);
+
+/** A server's answer, in place. The member `key` by that very name stays: it names a flag. A flag or field
+ * whose own name is secret loses value, stored, default and safe. */
+void redact_json(struct json_t *json);
+
+/* Text line by line: YAML, JSON lines, logfmt, HTTP headers. What follows a secret name and ':' or '=' goes,
+ * to the end of the value; a YAML block or list under it goes, and so do private keys in PEM form and
+ * "user:password@" in URLs. */
+struct redact_text {
+    bool in_pem;
+    bool in_block;       /* under a secret name whose value stands on the lines below */
+    size_t block_indent; /* of that name */
+};
+/** @param line  without its line break  @param out  appended, with one */
+void redact_line(struct redact_text *self, const char *line, size_t length, struct bytes *out);

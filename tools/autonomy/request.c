@@ -1,0 +1,247 @@
+/* From a command to the cluster and back: URL resolution, and what an operator is told when it fails. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "tools/autonomy/client.h"
+#include "tools/autonomy/config.h"
+
+#define PAGE_ROWS     1000u
+#define LIST_ROWS_MAX 1000000u /* rows held for one printed list */
+
+uint64_t cli_timeout_ms(const struct cli *cli, uint64_t fallback_ms)
+{
+    return cli_duration_ms(cli, "timeout", fallback_ms);
+}
+
+/* What to do next, by the server's code; the sentence before it is the server's own. */
+static const struct {
+    const char *code, *next;
+} hints[] = {
+    {"plan_not_found", "list the plans: autonomy rollout plan list"},
+    {"stage_not_found", "see the plan's stages: autonomy rollout plan describe --plan-id PLAN"},
+    {"plan_terminal",
+     "a terminal plan stays as it is; a new plan is the way on: autonomy rollout plan create"},
+    {"plan_activated",
+     "nodes run it already: autonomy rollout recover --plan-id PLAN --strategy rollback --reason R"},
+    {"plan_exists", "see it: autonomy rollout plan describe --plan-id PLAN"},
+    {"stage_halted",
+     "leave the stage behind (--strategy skip_failed) or roll the plan back (--strategy rollback)"},
+    {"preview_stale", "look again: autonomy rollback preview --target T --resource R"},
+    {"version_mismatch", "somebody was faster; read it again: autonomy flags get KEY"},
+    {"use_reset", "autonomy kill-switch reset NAME --reason R --approver A --root-cause C"},
+    {"flag_not_found", "list the flags: autonomy flags list"},
+    {"flag_type", "see its type: autonomy flags get KEY"},
+    {"kill_switch_not_found", "list them: autonomy kill-switch list"},
+    {"approver_is_actor", "the approver is another person than the one who acts"},
+    {"unhealthy", "wait until 15 minutes without an unhealthy check have passed, or add --force"},
+    {"request_reused", "leave out --request-id, or repeat the command exactly as it was"},
+};
+
+static const char *hint_for(const char *code)
+{
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (strcmp(hints[i].code, code) == 0)
+            return hints[i].next;
+    return NULL;
+}
+
+static void explain_denied(struct cli *cli)
+{
+    if (!cli_value(cli, "operator"))
+        fprintf(cli->err, "say who you are: --operator you@example.com, or set AUTONOMY_OPERATOR\n");
+}
+
+static void explain(struct cli *cli, struct client *client, const struct client_answer *answer)
+{
+    const char *next = hint_for(answer->code);
+    switch (answer->exit) {
+    case CLI_UNREACHABLE:
+        cli_fail(cli, answer->exit, "no server answered; the last one tried: %s", answer->message);
+        for (uint32_t i = 0; i < client->url_count; i++)
+            fprintf(cli->err, "  tried %s\n", client->urls[i].url);
+        fprintf(cli->err,
+                "name another node: --orchestrator-url, or set AUTONOMY_ORCHESTRATOR_FALLBACK_URLS\n");
+        break;
+    case CLI_UNKNOWN:
+        cli_fail(cli, answer->exit, "outcome unknown: %s", answer->message);
+        fprintf(
+            cli->err,
+            "request id %s; the change happened, will happen or never will. Repeating it is safe:\n  %s\n",
+            client->request_id,
+            cli_repeat(cli, "request-id", arena_printf(&cli->arena, "--request-id %s", client->request_id)));
+        break;
+    default:
+        cli_fail(cli, answer->exit, "%s", answer->message);
+        if (next)
+            fprintf(cli->err, "%s\n", next);
+        if (answer->exit == CLI_DENIED)
+            explain_denied(cli);
+        break;
+    }
+}
+
+static enum error_code add_urls(struct cli *cli, struct client *client, struct error *error)
+{
+    const char *list = cli_value(cli, "orchestrator-url");
+    const char *fallback = getenv("AUTONOMY_ORCHESTRATOR_FALLBACK_URLS");
+    if (!list)
+        list = config_value(&cli->arena, "orchestrator.url");
+    if (list) {
+        enum error_code code = client_add(client, args_fold_word(&cli->arena, list), false, error);
+        if (code != ERROR_OK)
+            return code;
+    }
+    if (fallback) {
+        enum error_code code = client_add(client, args_fold_word(&cli->arena, fallback), false, error);
+        if (code != ERROR_OK)
+            return error_prefix(error, "AUTONOMY_ORCHESTRATOR_FALLBACK_URLS");
+    }
+    members_recall(client);
+    return ERROR_OK;
+}
+
+struct client *cli_client(struct cli *cli)
+{
+    if (cli->client)
+        return cli->client;
+    struct client *client = arena_new(&cli->arena, sizeof *client);
+    struct error error = {0};
+    uint64_t fallback_ms =
+        strncmp(cli->command->path, "ha failover", 11) == 0 ? CLI_TIMEOUT_LONG_MS : CLI_TIMEOUT_MS;
+    client_init(client, &cli->arena, cli_timeout_ms(cli, fallback_ms));
+    if (add_urls(cli, client, &error) != ERROR_OK) {
+        cli_fail(cli, CLI_USAGE, "%s", error.message);
+        return NULL;
+    }
+    if (client->url_count == 0) {
+        cli_fail(cli, CLI_USAGE,
+                 "which server? --orchestrator-url http://HOST:PORT, or set AUTONOMY_ORCHESTRATOR_URL, or "
+                 "once for all:\n"
+                 "  autonomy config set orchestrator.url http://HOST:PORT");
+        return NULL;
+    }
+    const char *request_id = cli_value(cli, "request-id");
+    if (request_id)
+        snprintf(client->request_id, sizeof client->request_id, "%s", request_id);
+    client->principal = cli_value(cli, "operator");
+    client->progress = isatty(fileno(cli->err)) ? cli->err : NULL;
+    client->member_sync = true;
+    cli->client = client;
+    return client;
+}
+
+static const char *body_text(struct cli *cli, const json_t *body)
+{
+    if (!body)
+        return NULL;
+    char *text = json_dumps(body, JSON_COMPACT);
+    CHECK(text, "a request that can't be written");
+    const char *copy = arena_text(&cli->arena, text, strlen(text));
+    free(text);
+    return copy;
+}
+
+enum cli_exit cli_call(struct cli *cli, const char *method, const char *path, const struct json_t *body,
+                       struct json_t **out)
+{
+    struct client *client = cli_client(cli);
+    if (!client)
+        return CLI_USAGE;
+    struct client_answer answer;
+    client_send(client, method, path, body_text(cli, body), &answer);
+    enum cli_exit exit = answer.exit;
+    if (exit != CLI_DONE)
+        explain(cli, client, &answer);
+    else if (!answer.json)
+        exit = cli_fail(cli, CLI_FAILED,
+                        "%s answered with something that isn't JSON; is an autonomyd listening there?",
+                        answer.url);
+    else
+        *out = json_incref(answer.json);
+    client_answer_done(&answer);
+    return exit;
+}
+
+static uint64_t page_rows(uint64_t limit, size_t have)
+{
+    uint64_t missing = limit > 0 ? limit - have : PAGE_ROWS;
+    return missing < PAGE_ROWS ? missing : PAGE_ROWS;
+}
+
+enum cli_exit cli_list(struct cli *cli, const char *path, uint64_t limit, struct json_t **out)
+{
+    json_t *rows = json_array();
+    const char *cursor = NULL;
+    enum cli_exit exit = CLI_DONE;
+    do {
+        const char *count =
+            arena_printf(&cli->arena, "%llu", (unsigned long long)page_rows(limit, json_array_size(rows)));
+        const char *page_path = cli_query(cli, cli_query(cli, path, "limit", count), "cursor", cursor);
+        json_t *page = NULL;
+        exit = cli_call(cli, "GET", page_path, NULL, &page);
+        if (exit != CLI_DONE)
+            break;
+        json_t *items = json_is_array(page) ? page : json_object_get(page, "items");
+        const char *next = json_string_value(json_object_get(page, "next_cursor"));
+        cursor =
+            next && *next && json_array_size(items) > 0 ? arena_text(&cli->arena, next, strlen(next)) : NULL;
+        if (json_is_array(items))
+            json_array_extend(rows, items);
+        else
+            exit = cli_fail(cli, CLI_FAILED, "the server's answer holds no list");
+        json_decref(page);
+    } while (exit == CLI_DONE && cursor && json_array_size(rows) < LIST_ROWS_MAX &&
+             (limit == 0 || json_array_size(rows) < limit));
+    if (exit == CLI_DONE && cursor && limit == 0)
+        exit = cli_fail(cli, CLI_FAILED, "more than %u rows; narrow it down", LIST_ROWS_MAX);
+    if (exit == CLI_DONE)
+        *out = rows;
+    else
+        json_decref(rows);
+    return exit;
+}
+
+const char *cli_escape(struct cli *cli, const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-";
+    struct bytes out;
+    bytes_init(&out, 0);
+    for (; *text; text++) {
+        if (strchr(plain, *text))
+            bytes_append(&out, text, 1);
+        else
+            bytes_printf(&out, "%%%02X", (unsigned)(unsigned char)*text);
+    }
+    const char *copy = arena_text(&cli->arena, out.data ? (const char *)out.data : "", out.length);
+    bytes_done(&out);
+    return copy;
+}
+
+const char *cli_query(struct cli *cli, const char *path, const char *name, const char *value)
+{
+    if (!value || !*value)
+        return path;
+    return arena_printf(&cli->arena, "%s%c%s=%s", path, strchr(path, '?') ? '&' : '?', name,
+                        cli_escape(cli, value));
+}
+
+const char *cli_read_path(struct cli *cli, const char *path)
+{
+    return cli_query(cli, path, "consistency", cli_value(cli, "consistency"));
+}
+
+struct json_t *cli_split(const char *list)
+{
+    json_t *items = json_array();
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        if (length > 0)
+            json_array_append_new(items, json_stringn(list, length));
+        list += length + (list[length] == ',' ? 1 : 0);
+    }
+    return items;
+}

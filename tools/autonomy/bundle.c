@@ -144,7 +144,7 @@ enum cli_exit run_bundle(struct cli *cli)
         bundle.client->timeout_ms = BUNDLE_REQUEST_MS;
         bundle.client->member_sync = false;
     }
-    bundle.deadline_ms = clock.monotonic_ms(clock.context) + cli_timeout_ms(cli, CLI_TIMEOUT_LONG_MS);
+    bundle.deadline_ms = clock.monotonic_ms(clock.context) + cli_duration_ms(cli, "timeout");
     if (archive_open(path, bundle.wall_ms, &bundle.archive, &bundle.error) != ERROR_OK)
         return cli_fail(cli, CLI_FAILED, "%s", bundle.error.message);
     bundle.rows = json_array();

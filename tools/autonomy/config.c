@@ -161,7 +161,7 @@ enum cli_exit run_config_set(struct cli *cli)
     if (check_key(cli, key) != CLI_DONE)
         return CLI_USAGE;
     struct client probe;
-    client_init(&probe, &cli->arena, CLI_TIMEOUT_MS);
+    client_init(&probe, &cli->arena, 0);
     if (client_add(&probe, value, false, &error) != ERROR_OK)
         return cli_fail(cli, CLI_USAGE, "%s", error.message);
     json_t *settings = NULL;

@@ -12,11 +12,6 @@
 #define PAGE_ROWS     1000u
 #define LIST_ROWS_MAX 1000000u /* rows held for one printed list */
 
-uint64_t cli_timeout_ms(const struct cli *cli, uint64_t fallback_ms)
-{
-    return cli_duration_ms(cli, "timeout", fallback_ms);
-}
-
 /* What to do next, by the server's code; the sentence before it is the server's own. */
 static const struct {
     const char *code, *next;
@@ -110,9 +105,7 @@ struct client *cli_client(struct cli *cli)
         return cli->client;
     struct client *client = arena_new(&cli->arena, sizeof *client);
     struct error error = {0};
-    uint64_t fallback_ms =
-        strncmp(cli->command->path, "ha failover", 11) == 0 ? CLI_TIMEOUT_LONG_MS : CLI_TIMEOUT_MS;
-    client_init(client, &cli->arena, cli_timeout_ms(cli, fallback_ms));
+    client_init(client, &cli->arena, cli_duration_ms(cli, "timeout"));
     if (add_urls(cli, client, &error) != ERROR_OK) {
         cli_fail(cli, CLI_USAGE, "%s", error.message);
         return NULL;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fsm/targets.h"
+#include "tools/autonomy/client.h"
 #include "tools/autonomy/output.h"
 
 static void print_list(struct cli *cli, const char *title, const json_t *list)
@@ -131,7 +132,10 @@ static enum cli_exit execute(struct cli *cli, const char *target, const char *re
     json_t *body =
         json_pack("{s:s, s:s, s:s, s:s, s:s*}", "target", target, "resource", resource, "strategy", strategy,
                   "reason", cli_value(cli, "reason"), "preview_token", cli_value(cli, "preview-token"));
-    enum cli_exit exit = cli_call(cli, "POST", "/v1/rollback/execute", body, &answer);
+    struct client *client = cli_client(cli);
+    if (client && strcmp(target, "ha_leader_resign") == 0 && !cli_typed(cli, "timeout"))
+        client->timeout_ms = CLI_FAILOVER_MS;
+    enum cli_exit exit = client ? cli_call(cli, "POST", "/v1/rollback/execute", body, &answer) : CLI_USAGE;
     json_decref(body);
     return answer_print(cli, exit, answer);
 }

@@ -120,7 +120,7 @@ enum cli_exit run_stuck(struct cli *cli)
     static const char *const members[] = {"plan_id",     "phase",        "current_stage_id",
                                           "stuck_since", "stuck_reason", NULL};
     json_t *answer = NULL;
-    uint64_t seconds = cli_duration_ms(cli, "threshold", 0) / 1000;
+    uint64_t seconds = cli_duration_ms(cli, "threshold") / 1000;
     const char *text = arena_printf(&cli->arena, "%llu", (unsigned long long)seconds);
     const char *path = cli_query(cli, "/v1/rollouts/stuck", "threshold_seconds", text);
     enum cli_exit exit = cli_call(cli, "GET", cli_read_path(cli, path), NULL, &answer);

@@ -36,7 +36,8 @@ static enum error_code decode_member(struct span payload, size_t *at, struct con
     size_t room = payload.bytes - *at;
     size_t length = strnlen((const char *)data + *at, room < ADDRESS_BYTES_MAX ? room : ADDRESS_BYTES_MAX);
     if (length == 0 || length >= ADDRESS_BYTES_MAX || length + 2 > room)
-        return error_set(error, ERROR_INVALID, "configuration: member %u has no valid address", out->count + 1);
+        return error_set(error, ERROR_INVALID, "configuration: member %u has no valid address",
+                         out->count + 1);
     memcpy(member->address, data + *at, length + 1);
     *at += length + 1;
     uint8_t role = data[(*at)++];
@@ -58,7 +59,8 @@ enum error_code configuration_decode(struct span payload, struct configuration *
     struct configuration decoded = {.index = out->index};
 
     if (payload.bytes < 9 || data[0] != CONFIGURATION_VERSION)
-        return error_set(error, ERROR_INVALID, "configuration of %zu bytes has no known version", payload.bytes);
+        return error_set(error, ERROR_INVALID, "configuration of %zu bytes has no known version",
+                         payload.bytes);
     uint64_t count = get_little(data + 1);
     if (count == 0 || count > NODES_MAX)
         return error_set(error, ERROR_INVALID, "configuration has %llu members, allowed are 1 to %u",
@@ -70,8 +72,8 @@ enum error_code configuration_decode(struct span payload, struct configuration *
             return code;
     }
     if (payload.bytes != (at + 7) / 8 * 8)
-        return error_set(error, ERROR_INVALID, "configuration has %zu bytes, its members take %zu", payload.bytes,
-                         at);
+        return error_set(error, ERROR_INVALID, "configuration has %zu bytes, its members take %zu",
+                         payload.bytes, at);
     for (; at < payload.bytes; at++)
         if (data[at] != 0)
             return error_set(error, ERROR_INVALID, "configuration is padded with something");
@@ -148,9 +150,8 @@ enum error_code consensus_configuration_decode(struct span payload, struct conse
         return error_set(error, ERROR_TOO_BIG, "configuration has %u members, there is room for %u",
                          decoded.count, out_max);
     for (uint32_t i = 0; i < decoded.count; i++) {
-        out[i] = (struct consensus_member){.node_id = decoded.members[i].node_id,
-                                           .role = decoded.members[i].role,
-                                           .heard_ms = UINT64_MAX};
+        out[i] = (struct consensus_member){
+            .node_id = decoded.members[i].node_id, .role = decoded.members[i].role, .heard_ms = UINT64_MAX};
         memcpy(out[i].address, decoded.members[i].address, ADDRESS_BYTES_MAX);
     }
     *count = decoded.count;

@@ -1,8 +1,8 @@
 /* The members of a cluster, and their bytes in the log.
  *
- * The encoding is libraft's: one byte of version (1), the number of members, then for each its id, address with a NUL, and
- * role; little-endian, padded with zeros to 8. libraft's own decoder reads past the end of short input, so nothing
- * reaches it that configuration_decode() has not accepted. */
+ * The encoding is libraft's: one byte of version (1), the number of members, then for each its id, address
+ * with a NUL, and role; little-endian, padded with zeros to 8. libraft's own decoder reads past the end of
+ * short input, so nothing reaches it that configuration_decode() has not accepted. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,9 +23,10 @@ struct configuration {
     } members[NODES_MAX];
 };
 
-/** Accepts exactly what configuration_encode() writes: 1 .. NODES_MAX members, ids not 0 and addresses not empty, both unique.
- * `out->index` is left alone. */
-enum error_code configuration_decode(struct span payload, struct configuration *out, struct error *error) MUST_USE;
+/** Accepts exactly what configuration_encode() writes: 1 .. NODES_MAX members, ids not 0 and addresses not
+ * empty, both unique. `out->index` is left alone. */
+enum error_code configuration_decode(struct span payload, struct configuration *out,
+                                     struct error *error) MUST_USE;
 void configuration_encode(const struct configuration *self, struct bytes *out);
 
 /** NULL when it is no member. */

@@ -6,7 +6,8 @@
 
 #include "base/check.h"
 
-/* --- memory: libraft frees twice where an allocation fails, so none may (R10) ------------------------------------ */
+/* --- memory: libraft frees twice where an allocation fails, so none may (R10)
+ * ------------------------------------ */
 
 static void *heap_malloc(void *data, size_t size)
 {
@@ -50,7 +51,9 @@ static void heap_aligned_free(void *data, size_t alignment, void *pointer)
 static struct raft_heap heap = {NULL,         heap_malloc,        heap_free,        heap_calloc,
                                 heap_realloc, heap_aligned_alloc, heap_aligned_free};
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 struct engine *engine_new(const struct engine_options *options)
 {
@@ -123,7 +126,8 @@ uint64_t engine_now(struct engine *self)
     return self->now_ms;
 }
 
-/* --- starting from the log ------------------------------------------------------------------------------------------ */
+/* --- starting from the log
+ * ------------------------------------------------------------------------------------------ */
 
 bool engine_configuration(struct engine *self, struct span payload, struct raft_configuration *out)
 {
@@ -177,7 +181,8 @@ static void open_raft(struct engine *self)
     memset(&self->raft, 0, sizeof self->raft);
     CHECK(raft_init(&self->raft, NULL, NULL, options->node_id, self->address) == 0, "raft_init");
     self->open = true;
-    raft_seed(&self->raft, (unsigned)(options->seed ^ (options->seed >> 32)) + (unsigned)self->starts * 7919u);
+    raft_seed(&self->raft,
+              (unsigned)(options->seed ^ (options->seed >> 32)) + (unsigned)self->starts * 7919u);
     raft_set_election_timeout(&self->raft, options->election_timeout_ms);
     raft_set_heartbeat_timeout(&self->raft, options->heartbeat_ms);
     raft_set_pre_vote(&self->raft, true);
@@ -301,7 +306,8 @@ bool engine_sole_voter_restarts(struct engine *self)
     return true;
 }
 
-/* --- a step and its update ------------------------------------------------------------------------------------------ */
+/* --- a step and its update
+ * ------------------------------------------------------------------------------------------ */
 
 static void persist_term(struct engine *self)
 {
@@ -352,8 +358,9 @@ int engine_step(struct engine *self, struct raft_event *event, struct raft_updat
             persist_entries(self, update);
         if (!self->failed && (update->flags & (unsigned)(RAFT_UPDATE_MESSAGES)))
             engine_send_messages(self, update);
-        CHECK(raft_commit_index(&self->raft) >= commit_before, "(2) the commit index fell from %" PRIu64 " to %llu",
-              commit_before, raft_commit_index(&self->raft));
+        CHECK(raft_commit_index(&self->raft) >= commit_before,
+              "(2) the commit index fell from %" PRIu64 " to %llu", commit_before,
+              raft_commit_index(&self->raft));
         if (raft_commit_index(&self->raft) > self->commit_index)
             self->commit_index = raft_commit_index(&self->raft);
     }
@@ -380,7 +387,8 @@ static void refresh_current(struct engine *self)
     for (unsigned i = 0; i < raft->configuration.n; i++) {
         const struct raft_server *server = &raft->configuration.servers[i];
         struct configuration_member *member = &self->current.members[self->current.count++];
-        CHECK(strlen(server->address) < sizeof member->address, "address of %zu bytes", strlen(server->address));
+        CHECK(strlen(server->address) < sizeof member->address, "address of %zu bytes",
+              strlen(server->address));
         member->node_id = server->id;
         member->role = (enum member_role)server->role;
         memcpy(member->address, server->address, strlen(server->address) + 1);
@@ -432,7 +440,8 @@ void engine_settle(struct engine *self)
             engine_feed(self, change);
         self->fed = commit;
     }
-    if (!self->failed && engine_rule(self, RULE_PENDING_CONFIGURATION) && !configuration_holds(self) && !self->failed)
+    if (!self->failed && engine_rule(self, RULE_PENDING_CONFIGURATION) && !configuration_holds(self) &&
+        !self->failed)
         engine_restart(self);
     if (!self->failed)
         engine_check(self);
@@ -459,7 +468,9 @@ void engine_synced(struct engine *self)
         engine_settle(self);
 }
 
-/* --- time ----------------------------------------------------------------------------------------------------------- */
+/* --- time
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 uint64_t engine_deadline_ms(const struct engine *self)
 {
@@ -506,7 +517,9 @@ bool engine_hasten(struct engine *self)
     return true;
 }
 
-/* --- state ---------------------------------------------------------------------------------------------------------- */
+/* --- state
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 void engine_state(const struct engine *self, struct engine_state *out)
 {
@@ -552,16 +565,17 @@ void engine_check(const struct engine *self)
         return;
     CHECK(raft->current_term == log_term(log), "(1) term %llu, in the log %" PRIu64, raft->current_term,
           log_term(log));
-    CHECK(raft->voted_for == log_vote(log), "(1) vote %llu, in the log %" PRIu64, raft->voted_for, log_vote(log));
+    CHECK(raft->voted_for == log_vote(log), "(1) vote %llu, in the log %" PRIu64, raft->voted_for,
+          log_vote(log));
     CHECK(raft_last_index((struct raft *)(uintptr_t)raft) == log_last_index(log),
           "(1) last index %llu, in the log %" PRIu64, raft_last_index((struct raft *)(uintptr_t)raft),
           log_last_index(log));
-    CHECK(raft->last_stored <= log_last_index(log), "(1) stored %llu past the end %" PRIu64, raft->last_stored,
-          log_last_index(log));
+    CHECK(raft->last_stored <= log_last_index(log), "(1) stored %llu past the end %" PRIu64,
+          raft->last_stored, log_last_index(log));
     CHECK(self->commit_index <= log_last_index(log), "(3) commit index %" PRIu64 " past the end %" PRIu64,
           self->commit_index, log_last_index(log));
     CHECK(raft->commit_index <= self->commit_index, "(2) commit index %llu and %" PRIu64, raft->commit_index,
           self->commit_index);
-    CHECK(self->fed <= self->commit_index || !engine_rule(self, RULE_TWO_CURSORS), "(3) fed %" PRIu64 " past %" PRIu64,
-          self->fed, self->commit_index);
+    CHECK(self->fed <= self->commit_index || !engine_rule(self, RULE_TWO_CURSORS),
+          "(3) fed %" PRIu64 " past %" PRIu64, self->fed, self->commit_index);
 }

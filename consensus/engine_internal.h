@@ -8,20 +8,21 @@
 #include "consensus/rules.h"
 
 #if RAFT_VERSION_NUMBER < 2200 || RAFT_VERSION_NUMBER >= 2300
-#error "the step interface was examined in libraft 0.22 only: read docs and consensus/README.md before another version"
+#error                                                                                                       \
+    "the step interface was examined in libraft 0.22 only: read docs and consensus/README.md before another version"
 #endif
 
 /* libraft's versions of its messages, for fields that it reads by version. */
 #define ENGINE_VOTE_RESULT_VERSION 2
 /* What libraft may believe of our disk: we guard it ourselves. */
-#define ENGINE_CAPACITY 0xffffu
+#define ENGINE_CAPACITY            0xffffu
 
 /* Old entries that a worker reads for one follower; one at a time for each. */
 struct engine_read {
     struct engine *engine;
     uint64_t to;
-    uint64_t term;           /* of our leadership; another one: drop it */
-    uint64_t starts;         /* likewise */
+    uint64_t term;   /* of our leadership; another one: drop it */
+    uint64_t starts; /* likewise */
     uint64_t prev_index, prev_term;
     uint64_t next_index;
     uint32_t remaining;
@@ -41,8 +42,8 @@ struct engine {
     uint64_t fed;             /* configurations up to here were fed as committed (R1) */
     uint64_t commit_index;    /* the highest ever known */
     uint64_t starts;
-    bool restart_wanted;      /* the log is right and the engine isn't: start anew when all is synced */
-    uint64_t transfer_term;   /* a candidacy or leadership in this term began with timeout-now */
+    bool restart_wanted;       /* the log is right and the engine isn't: start anew when all is synced */
+    uint64_t transfer_term;    /* a candidacy or leadership in this term began with timeout-now */
     bool answering_lower_term; /* R9: libraft leaves a field of this reply uninitialised */
     uint64_t verified_index, verified_term; /* R5: the entry that `current` was last compared with */
     struct configuration current;
@@ -69,7 +70,8 @@ void engine_settle(struct engine *self);
 void engine_feed(struct engine *self, uint64_t index);
 bool engine_idle(const struct engine *self); /* takes no event now */
 void engine_restart(struct engine *self);    /* does it, or remembers it until all is synced */
-/** R6: true when it is a sole voter that doesn't lead: it has started anew in a new term, or will when all is synced. */
+/** R6: true when it is a sole voter that doesn't lead: it has started anew in a new term, or will when all is
+ * synced. */
 bool engine_sole_voter_restarts(struct engine *self);
 /** A copy in libraft's own form and memory, from a payload that configuration_decode() accepts. */
 bool engine_configuration(struct engine *self, struct span payload, struct raft_configuration *out);

@@ -1,5 +1,5 @@
-/* Messages from the engine to other nodes. libraft names a range of the log; the entries are filled in here, from the cache
- * or, for a follower far behind, from the disk by a worker. */
+/* Messages from the engine to other nodes. libraft names a range of the log; the entries are filled in here,
+ * from the cache or, for a follower far behind, from the disk by a worker. */
 #include "engine_internal.h"
 
 #include <stdlib.h>
@@ -24,8 +24,8 @@ static uint32_t frame_count(const struct entry *entries, uint32_t count)
 }
 
 /* Sends consecutive entries in as many frames as they take. */
-static void send_entries(struct engine *self, uint64_t to, uint64_t prev_index, uint64_t prev_term, uint64_t commit,
-                         struct entry *entries, uint32_t count)
+static void send_entries(struct engine *self, uint64_t to, uint64_t prev_index, uint64_t prev_term,
+                         uint64_t commit, struct entry *entries, uint32_t count)
 {
     uint32_t at = 0;
 
@@ -77,8 +77,8 @@ static void read_done(void *context, struct entry *entries, uint32_t count, cons
     struct engine_read *read = context;
     struct engine *self = read->engine;
     /* Role, term or head changed meanwhile: the range may mean something else now. */
-    bool stale = engine_idle(self) || self->raft.state != RAFT_LEADER || self->raft.current_term != read->term ||
-                 self->starts != read->starts ||
+    bool stale = engine_idle(self) || self->raft.state != RAFT_LEADER ||
+                 self->raft.current_term != read->term || self->starts != read->starts ||
                  log_term_of(self->options.log, read->prev_index) != read->prev_term ||
                  log_first_index(self->options.log) > read->next_index;
 
@@ -124,7 +124,8 @@ static void send_append(struct engine *self, uint64_t to, const struct raft_appe
     if (read == NULL || read->busy)
         count = 0; /* older entries are on their way: a heartbeat will do */
     if (count == 0 || take_cached(self, append->prev_log_index + 1, count, entries) > 0) {
-        send_entries(self, to, append->prev_log_index, append->prev_log_term, append->leader_commit, entries, count);
+        send_entries(self, to, append->prev_log_index, append->prev_log_term, append->leader_commit, entries,
+                     count);
     } else {
         *read = (struct engine_read){.engine = self,
                                      .to = to,
@@ -140,7 +141,8 @@ static void send_append(struct engine *self, uint64_t to, const struct raft_appe
     free(entries);
 }
 
-static void send_append_result(struct engine *self, uint64_t to, const struct raft_append_entries_result *result)
+static void send_append_result(struct engine *self, uint64_t to,
+                               const struct raft_append_entries_result *result)
 {
     struct message message = {.kind = MESSAGE_APPEND_RESULT, .term = result->term};
 
@@ -185,8 +187,10 @@ static void send_timeout_now(struct engine *self, uint64_t to, const struct raft
     self->options.send(self->options.context, to, &message);
 }
 
-/* The follower fetches a checkpoint itself: the message carries no data, and its configuration is not set here. */
-static void send_snapshot_needed(struct engine *self, uint64_t to, const struct raft_install_snapshot *install)
+/* The follower fetches a checkpoint itself: the message carries no data, and its configuration is not set
+ * here. */
+static void send_snapshot_needed(struct engine *self, uint64_t to,
+                                 const struct raft_install_snapshot *install)
 {
     struct message message = {.kind = MESSAGE_SNAPSHOT_NEEDED, .term = install->term};
 

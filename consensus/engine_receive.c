@@ -29,7 +29,8 @@ static bool receive(struct engine *self, struct raft_message *message, const cha
     return engine_must(self, code, what);
 }
 
-/* libraft keeps the payloads only when it asks for entries to be written, and frees them itself in every other case. */
+/* libraft keeps the payloads only when it asks for entries to be written, and frees them itself in every
+ * other case. */
 static bool receive_piece(struct engine *self, const struct message *message, const char *address,
                           const struct piece *piece)
 {
@@ -92,8 +93,8 @@ static bool append_valid(const struct message *message)
     return true;
 }
 
-/* R5: a leader appends a change only after the one before it is committed, so what we hold as pending is committed when the
- * next one comes from a leader whose log is ours up to there. */
+/* R5: a leader appends a change only after the one before it is committed, so what we hold as pending is
+ * committed when the next one comes from a leader whose log is ours up to there. */
 static void feed_pending(struct engine *self, const struct message *message, const struct piece *piece)
 {
     uint64_t pending = self->raft.configuration_uncommitted_index;
@@ -108,8 +109,8 @@ static void feed_pending(struct engine *self, const struct message *message, con
     engine_feed(self, pending);
 }
 
-/* A late copy may start below our head. libraft would put its entries at our end, whatever their index. What the snapshot covers
- * is committed, so the leader has it too: the message is taken from there on. */
+/* A late copy may start below our head. libraft would put its entries at our end, whatever their index. What
+ * the snapshot covers is committed, so the leader has it too: the message is taken from there on. */
 static void respect_head(struct engine *self, struct piece *piece)
 {
     struct log *log = self->options.log;
@@ -242,9 +243,11 @@ static void receive_timeout_now(struct engine *self, const struct message *messa
     engine_settle(self);
 }
 
-void engine_receive(struct engine *self, const struct message *message, const char *address, bool heartbeats_only)
+void engine_receive(struct engine *self, const struct message *message, const char *address,
+                    bool heartbeats_only)
 {
-    if (engine_idle(self) || message->from == 0 || message->from == self->options.node_id || message->term == 0)
+    if (engine_idle(self) || message->from == 0 || message->from == self->options.node_id ||
+        message->term == 0)
         return;
     switch (message->kind) {
     case MESSAGE_APPEND:
@@ -267,10 +270,12 @@ void engine_receive(struct engine *self, const struct message *message, const ch
     }
 }
 
-/* --- state transfer ------------------------------------------------------------------------------------------------- */
+/* --- state transfer
+ * ------------------------------------------------------------------------------------------------- */
 
 /* Asks the engine to take the checkpoint, in its leader's name. */
-static bool offer_snapshot(struct engine *self, const struct log_snapshot *snapshot, struct raft_update *update)
+static bool offer_snapshot(struct engine *self, const struct log_snapshot *snapshot,
+                           struct raft_update *update)
 {
     struct raft_message message = {.type = RAFT_INSTALL_SNAPSHOT};
     struct raft_install_snapshot *install = &message.install_snapshot;
@@ -324,7 +329,8 @@ void engine_install(struct engine *self, const struct log_snapshot *snapshot, co
     event.persisted_snapshot.offset = update.snapshot.offset;
     event.persisted_snapshot.last = update.snapshot.last;
     raft_free(update.snapshot.chunk.base);
-    if (!switch_state(self, snapshot, folder) || !engine_must(self, engine_step(self, &event, &update), "a checkpoint"))
+    if (!switch_state(self, snapshot, folder) ||
+        !engine_must(self, engine_step(self, &event, &update), "a checkpoint"))
         return;
     self->fed = raft_commit_index(&self->raft);
     *taken = true;

@@ -6,7 +6,8 @@
 
 #include "base/check.h"
 
-/* Submits entries whose payloads are one batch. Array and batch are freed here: the log has copied what it took. */
+/* Submits entries whose payloads are one batch. Array and batch are freed here: the log has copied what it
+ * took. */
 static enum error_code submit(struct engine *self, struct raft_entry *entries, uint32_t count, void *batch,
                               uint64_t *index, uint64_t *term)
 {
@@ -37,8 +38,8 @@ static enum error_code submit(struct engine *self, struct raft_entry *entries, u
     return ERROR_OK;
 }
 
-enum error_code engine_submit(struct engine *self, const struct span *commands, uint32_t count, uint64_t *index,
-                              uint64_t *term)
+enum error_code engine_submit(struct engine *self, const struct span *commands, uint32_t count,
+                              uint64_t *index, uint64_t *term)
 {
     size_t bytes = 0, at = 0;
 

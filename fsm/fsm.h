@@ -106,6 +106,9 @@ struct page { /* of a list */
     const char *cursor; /* opaque text of an earlier answer; NULL: from the start; a damaged one: ERROR_INVALID */
 };
 enum error_code view_plan(struct view *self, const char *plan_id, struct json_t **out, struct error *error) MUST_USE;
+/** The same with the soak clocks as they stand at `now_ms`, when that is later than the view's time. */
+enum error_code view_plan_at(struct view *self, const char *plan_id, uint64_t now_ms, struct json_t **out,
+                             struct error *error) MUST_USE;
 /** {"items": [{plan_id, phase, current_stage_id, created_at, updated_at, ...}], "next_cursor"} @param phase  NULL: all */
 enum error_code view_plans(struct view *self, const char *phase, const struct page *page, struct json_t **out,
                            struct error *error) MUST_USE;

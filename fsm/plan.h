@@ -168,8 +168,8 @@ struct plan_counts {
     uint64_t state[NODE_STATE_COUNT];
     uint64_t exposed; /* had activated, and neither were offered the previous version nor returned to it: key
                          'N' lists them */
-    uint64_t activated_recorded, failed_recorded, reverted_recorded,
-        revert_failed_recorded; /* what the trail has told so far */
+    /* since the trail last told of this stage */
+    uint64_t activated_untold, failed_untold, reverted_untold, revert_failed_untold;
 };
 
 struct plan_stage {
@@ -192,6 +192,16 @@ struct plan_revert {
     uint64_t nodes; /* that had activated */
 };
 
+/** Under which index keys the store has a plan; no part of its record, filled by loading. */
+struct plan_place {
+    bool there;
+    uint32_t phase;
+    uint64_t due_ms, moved_ms;
+    bool unmoved, stuck_recorded;
+};
+
+#define PLAN_STAGE_NONE 0xffffu /* where a stage's index is meant: in no stage's target */
+
 struct plan {
     const char *plan_id;
     struct plan_artifact artifact;
@@ -213,9 +223,8 @@ struct plan {
     uint64_t node_count;
     struct plan_revert revert;
     const char *last_actor, *last_reason; /* of the newest verb */
+    struct plan_place stored;
 };
-
-#define PLAN_STAGE_NONE 0xffffu
 
 struct plan_node {
     const char *node_id;

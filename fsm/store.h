@@ -1,18 +1,30 @@
+/* clang-format off */
 /* Keys and records of the state over base/kv: one column of sorted keys, one prefix a record type.
  *
- *   key                                    value
- *   'm' name                               meta: applied (index, term, time, digest, audit seq and hash,
- * counts), level, cluster, configuration 'p' plan_id                            plan 'P' phase(1) plan_id -
- * (index by phase) 'n' plan_id \0 node_id                 a node's progress in a plan 'f' key flag 'k' name
- * kill switch 'l' term(8)                            leadership epoch 'b' node_id(8) member 'r'
- * sha256(principal \0 request_id)    remembered request 'R' time(8) index(8)                   -> key of that
- * request (expiry order) 'a' seq(8)                             audit record 'A' kind(1) value \0 seq(8) -
- * (audit indexes: category, event name, actor, resource) 'o' index(8)                           open action
- * (requested, no outcome yet) 'd' index(8)                           digest at every 1,024th index 'q'
- * term(8)                            how the epoch of that term lost its quorum (reports)
+ *   'm' name                             meta: applied (index, term, time, digest, audit seq and hash, counts),
+ *                                        level, cluster, configuration
+ *   'p' plan_id                          plan
+ *   'P' phase(1) plan_id                 - (index by phase)
+ *   'n' plan_id \0 node_id               a node's progress in a plan
+ *   'N' plan_id \0 stage(2) node_id      - (nodes that a rollback has to bring back)
+ *   'D' time(8) plan_id                  - (when a plan wants a tick)
+ *   'u' recorded(1) time(8) plan_id      - (when a published or active plan last moved; is its stall recorded)
+ *   'f' key                              flag
+ *   'k' name                             kill switch
+ *   'K' name                             - (active kill switches)
+ *   'l' term(8)                          leadership epoch
+ *   'b' node_id(8)                       member
+ *   'r' sha256(principal \0 request_id)  remembered request
+ *   'R' time(8) index(8)                 -> key of that request (expiry order)
+ *   'a' seq(8)                           audit record
+ *   'A' kind(1) value \0 seq(8)          - (audit indexes: category, event name, actor, resource)
+ *   'o' index(8)                         open action (requested, no outcome yet)
+ *   'd' index(8)                         digest at every 1,024th index
+ *   'q' term(8)                          how the epoch of that term lost its quorum (reports)
  *
  * Writing happens between store_begin() and store_commit(): reads see what was written before in the same
  * group. Every put and delete of an entry also flows into the digest, in order. */
+/* clang-format on */
 #pragma once
 
 #include <stdbool.h>

@@ -6,8 +6,9 @@
  * a newer level. Integers take their shortest form, so a struct has exactly one encoding (digests and hashes rely on it).
  *
  * Absent is NULL, 0, false, no elements, or a struct of absent fields. What isn't `required` may be absent whatever its bounds
- * say; JSON shows an absent text, value, time or struct as null (left out with `omit_empty`) and takes null for it. A null
- * VALUE is an absent one. A `max` of 0 means: 65,536 bytes of a TEXT, BLOB or VALUE, 1,024 elements.
+ * say; JSON takes null for it, and shows null where nothing else would read back as absent: texts, blobs, values, times, structs,
+ * and what has bounds without 0 (left out with `omit_empty`). A VALUE of null is absent. A `max` of 0 means: 65,536 bytes of a
+ * TEXT, BLOB or VALUE, 1,024 elements.
  *
  * The JSON form is an object. From JSON every field is checked against its bounds; the error names its path and the
  * allowed range: `stages[2].gates[0].seconds: 99999999 is not within 0 .. 31536000`. Unknown fields are refused. */

@@ -302,17 +302,11 @@ static enum error_code elements_from_json(struct schema_context *context, const 
     return map_from_json(context, path, field, json, record);
 }
 
-static bool null_means_absent(enum field_type type)
-{
-    return type == FIELD_TEXT || type == FIELD_NAME || type == FIELD_TIME || type == FIELD_VALUE ||
-           type == FIELD_STRUCT || type == FIELD_ENUM;
-}
-
 static enum error_code field_from_json(struct schema_context *context, const struct schema_path *path,
                                        const struct field *field, json_t *json, uint32_t depth, void *record)
 {
     void *member = field_member(record, field->offset);
-    if (json_is_null(json) && null_means_absent(field->type))
+    if (json_is_null(json)) /* absent */
         return field->required ? schema_fail(context, path, "missing, and required") : ERROR_OK;
     switch (field->type) {
     case FIELD_U64:
@@ -487,8 +481,28 @@ static json_t *json_struct(const struct field *field, const void *record)
     return schema_to_json(field->schema, inner);
 }
 
+/* Absent, and not to be told from a zero by its bounds: null says so, and reads back as absent. */
+static bool shown_as_null(const struct field *field, const void *record)
+{
+    if (field->required || !field_empty(field, record))
+        return false;
+    switch (field->type) {
+    case FIELD_U64:
+    case FIELD_LIST:
+    case FIELD_TEXTS:
+    case FIELD_MAP:
+        return field->min > 0;
+    case FIELD_I64:
+        return field_i64_min(field) > 0 || field_i64_max(field) < 0;
+    default:
+        return field->type == FIELD_BLOB;
+    }
+}
+
 static json_t *field_to_json(const struct field *field, const void *record)
 {
+    if (shown_as_null(field, record))
+        return json_null();
     switch (field->type) {
     case FIELD_U64:
         return json_from_u64(FIELD_GET(uint64_t, record, field->offset));

@@ -10,7 +10,6 @@
 #include <sys/timex.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -84,8 +83,8 @@ void collect_system(struct bundle *self)
 void collect_build(struct bundle *self)
 {
     bundle_put_json(self, "build", "build.json",
-                    json_pack("{s:s, s:s, s:s, s:s, s:s}", "autonomy", AUTONOMY_VERSION, "compiler",
-                              __VERSION__, "libcurl", curl_version(), "zlib", zlibVersion(), "jansson",
+                    json_pack("{s:s, s:s, s:s, s:s}", "autonomy", AUTONOMY_VERSION, "compiler",
+                              __VERSION__, "libcurl", curl_version(), "jansson",
                               jansson_version_str()));
 }
 

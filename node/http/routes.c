@@ -39,7 +39,12 @@ static const struct route routes[] = {
 
     LOCAL("/v1/ha/status", ha_status),
     LOCAL("/v1/ha/quorum", ha_quorum),
-    LOCAL("/v1/ha/members", ha_members),
+    {.method = "GET",
+     .path = "/v1/ha/members",
+     .kind = ROUTE_LOCAL,
+     .serve = ha_members,
+     .prepare = query_page, /* they all fit into one page */
+     .query = "limit cursor"},
     {.method = "GET", .path = "/v1/ha/epochs", .kind = ROUTE_LOCAL, .serve = ha_epochs, .query = "limit"},
     ACT("POST", "/v1/ha/failover", ha_failover),
     ACT("POST", "/v1/ha/members", ha_join),

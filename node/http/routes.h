@@ -26,6 +26,9 @@ enum error_code rollout_get(struct request *request, struct view *view, json_t *
 enum error_code rollout_stuck(struct request *request, struct view *view, json_t **out, struct error *error);
 enum error_code rollout_gates(struct request *request, struct view *view, json_t **out, struct error *error);
 
+/** Says whether it is the plan or its stage that isn't there. */
+void rollout_missing(struct request *request, struct view *view, const char *plan_id);
+
 /* routes_rollback.c */
 void rollback_list(struct request *request);
 void rollback_execute(struct request *request);

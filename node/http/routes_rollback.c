@@ -43,6 +43,17 @@ static bool given(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
+/* The one leader there is needs no name; and its resignation no token, since it can be repeated. */
+static enum error_code resign_check(const char *resource, const char *strategy, struct error *error)
+{
+    if (given(resource) && strcmp(resource, "current") != 0)
+        return error_set(error, ERROR_INVALID, "resource: \"%s\" is not \"current\", the only one of %s",
+                         resource, RESIGN);
+    if (given(strategy) && rollback_strategy_find(rollback_target_find(RESIGN), strategy) == NULL)
+        return error_set(error, ERROR_INVALID, "strategy: %s doesn't take \"%s\"", RESIGN, strategy);
+    return ERROR_OK;
+}
+
 enum error_code rollback_preview_check(struct request *request, struct error *error)
 {
     struct rollback_body *body = arena_new(&request->arena, sizeof(*body));
@@ -52,10 +63,12 @@ enum error_code rollback_preview_check(struct request *request, struct error *er
     if (rollback_target_find(body->target) == NULL)
         return error_set(error, ERROR_INVALID,
                          "target: \"%s\" can't be rolled back; see GET /v1/rollback/targets", body->target);
-    if (!given(body->resource) && strcmp(body->target, RESIGN) == 0)
-        body->resource = "current";
     request->parsed = body;
-    return ERROR_OK;
+    if (strcmp(body->target, RESIGN) != 0)
+        return ERROR_OK;
+    code = resign_check(body->resource, body->strategy, error);
+    body->resource = "current";
+    return code;
 }
 
 enum error_code rollback_preview(struct request *request, struct view *view, json_t **out,
@@ -64,8 +77,13 @@ enum error_code rollback_preview(struct request *request, struct view *view, jso
     const struct rollback_body *body = request->parsed;
     if (!given(body->resource))
         return rollback_targets(body->target, out, error);
-    return view_preview(view, body->target, body->resource, given(body->strategy) ? body->strategy : NULL,
-                        out, error);
+    const char *strategy = given(body->strategy) ? body->strategy : NULL;
+    enum error_code code = view_preview(view, body->target, body->resource, strategy, out, error);
+    if (code == ERROR_NOT_FOUND) {
+        size_t length = strcspn(body->resource, "/");
+        rollout_missing(request, view, arena_text(&request->arena, body->resource, length));
+    }
+    return code;
 }
 
 /* A resignation reaches outside the state machine: the leader requests it, acts, and records what came of it.
@@ -73,15 +91,13 @@ enum error_code rollback_preview(struct request *request, struct view *view, jso
 static void resign(struct request *request)
 {
     struct error error = {0};
-    const char *resource = json_string_value(json_object_get(request->json, "resource"));
-    const char *strategy = json_string_value(json_object_get(request->json, "strategy"));
-    const struct rollback_target *target = rollback_target_find(RESIGN);
-    if (given(resource) && strcmp(resource, "current") != 0)
-        error_set(&error, ERROR_INVALID, "resource: \"%s\" is not \"current\", the only one of %s", resource,
-                  RESIGN);
-    else if (given(strategy) && rollback_strategy_find(target, strategy) == NULL)
-        error_set(&error, ERROR_INVALID, "strategy: %s doesn't take \"%s\"", RESIGN, strategy);
-    if (error.code != ERROR_OK) {
+    const json_t *token = json_object_get(request->json, "preview_token");
+    enum error_code code =
+        resign_check(json_string_value(json_object_get(request->json, "resource")),
+                     json_string_value(json_object_get(request->json, "strategy")), &error);
+    if (code == ERROR_OK && token != NULL && !json_is_null(token))
+        code = error_set(&error, ERROR_INVALID, "preview_token: %s has none", RESIGN);
+    if (code != ERROR_OK) {
         problem_error(request, &error);
         return;
     }

@@ -66,17 +66,21 @@ enum error_code rollout_stuck(struct request *request, struct view *view, json_t
     return view_stuck(view, *threshold_ms, service_wall_ms(request->service), out, error);
 }
 
-enum error_code rollout_gates(struct request *request, struct view *view, json_t **out, struct error *error)
+void rollout_missing(struct request *request, struct view *view, const char *plan_id)
 {
-    const char *plan_id = request_parameter(request, "plan_id");
-    enum error_code code = view_gates(view, plan_id, request_parameter(request, "stage_id"),
-                                      service_wall_ms(request->service), out, error);
-    if (code != ERROR_NOT_FOUND)
-        return code;
     struct error ignored = {0};
     json_t *plan = NULL;
     bool known = view_plan(view, plan_id, &plan, &ignored) == ERROR_OK;
     json_decref(plan);
     request->missing = known ? "stage_not_found" : "plan_not_found";
+}
+
+enum error_code rollout_gates(struct request *request, struct view *view, json_t **out, struct error *error)
+{
+    const char *plan_id = request_parameter(request, "plan_id");
+    enum error_code code = view_gates(view, plan_id, request_parameter(request, "stage_id"),
+                                      service_wall_ms(request->service), out, error);
+    if (code == ERROR_NOT_FOUND)
+        rollout_missing(request, view, plan_id);
     return code;
 }

@@ -381,8 +381,10 @@ static void log_line(void *context, const char *format, va_list arguments)
 static enum error_code split_address(const char *address, char *host, size_t host_bytes, const char **port,
                                      struct error *error)
 {
+    uint64_t number;
     const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon == address || colon[1] == '\0' || (size_t)(colon - address) >= host_bytes)
+    if (colon == NULL || colon == address || (size_t)(colon - address) >= host_bytes ||
+        !parse_u64(colon + 1, UINT16_MAX, &number))
         return error_set(error, ERROR_INVALID, "listen address \"%s\" is not HOST:PORT", address);
     size_t length = (size_t)(colon - address);
     if (address[0] == '[' && address[length - 1] == ']') {

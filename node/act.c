@@ -1,0 +1,250 @@
+#include "node/act.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "fsm/result.h"
+
+#define ACTS_MAX 64u /* under way together */
+
+static const struct {
+    void (*run)(struct act *act);
+    const char *path;
+} kinds[SERVICE_ACT_COUNT] = {
+    [SERVICE_FAILOVER] = {failover_run, "/v1/ha/failover"},
+    [SERVICE_MEMBER_JOIN] = {join_run, "/v1/ha/members"},
+};
+
+/* --- ending
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+void act_hold(struct act *act)
+{
+    act->references++;
+}
+
+void act_drop(struct act *act)
+{
+    CHECK(act->references > 0, "an act is held");
+    if (--act->references > 0)
+        return;
+    json_decref(act->body);
+    free(act);
+}
+
+void act_answer(struct act *act, uint32_t status, struct json_t *json)
+{
+    CHECK(!act->answered, "an act is answered once");
+    act->answered = true;
+    act->poll = NULL;
+    link_remove(&act->link);
+    act->service->act_count--;
+    if (act->call)
+        client_cancel(act->call);
+    act->call = NULL;
+    struct act_answer answer = {.status = status, .json = json};
+    act->done(act->context, &answer);
+    json_decref(json);
+    act_drop(act);
+}
+
+void act_refuse(struct act *act, uint32_t status, const char *code, const char *format, ...)
+{
+    struct error detail = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    (void)error_setv(&detail, ERROR_CONFLICT, format, arguments);
+    va_end(arguments);
+    act_answer(act, status, json_pack("{s:s, s:s}", "code", code, "detail", detail.message));
+}
+
+static uint32_t status_of(enum error_code code)
+{
+    switch (code) {
+    case ERROR_UNKNOWN:
+    case ERROR_TIMEOUT:
+        return 504;
+    case ERROR_NO_SPACE:
+        return 507;
+    case ERROR_CONFLICT:
+    case ERROR_EXISTS:
+        return 409;
+    case ERROR_INVALID:
+        return 422;
+    case ERROR_NOT_FOUND:
+        return 404;
+    default:
+        return 503;
+    }
+}
+
+bool act_refuse_outcome(struct act *act, const struct outcome *outcome)
+{
+    struct error error = {0};
+    json_t *json = NULL;
+    if (outcome->error != ERROR_OK) {
+        act_refuse(act, status_of(outcome->error), error_name(outcome->error), "%s", outcome->message);
+        return true;
+    }
+    if (result_succeeded(outcome->code))
+        return false;
+    if (value_to_json(outcome->body, &json, &error) != ERROR_OK || !json_is_object(json)) {
+        json_decref(json);
+        json = json_object();
+    }
+    json_object_set_new(json, "code", json_string(result_name(outcome->code)));
+    if (!json_object_get(json, "detail"))
+        json_object_set_new(json, "detail", json_string(result_name(outcome->code)));
+    act_answer(act, result_status(outcome->code), json);
+    return true;
+}
+
+void act_retry(struct act *act, const char *why)
+{
+    act->running = false;
+    act->poll = NULL;
+    act->retry_at_ms = now_ms(act->service) + RETRY_MS;
+    snprintf(act->last, sizeof act->last, "%s", why);
+}
+
+static void act_give_up(struct act *act)
+{
+    const char *last = act->last[0] ? act->last : "no leader is known here";
+    if (act->maybe || act->running)
+        act_refuse(act, 504, "unknown", "the outcome is unknown: %.300s; ask again under the same request id",
+                   last);
+    else
+        act_refuse(act, 503, "unavailable", "no leader took it before the deadline: %.300s", last);
+}
+
+/* --- forwarding
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static void on_answer(void *context, const struct client_answer *answer)
+{
+    struct act *act = context;
+    struct error error = {0};
+    json_t *json = NULL;
+    act->call = NULL;
+    if (answer->error != ERROR_OK) {
+        act->maybe = act->maybe || answer->sent;
+        act_retry(act, answer->message);
+        return;
+    }
+    if (json_parse(answer->body, &json, &error) != ERROR_OK || !json_is_object(json)) {
+        json_decref(json);
+        act->maybe = true;
+        act_retry(act, "the leader's answer can't be read");
+        return;
+    }
+    const char *code = json_string_value(json_object_get(json, "code"));
+    if (answer->status == 503 && code && strcmp(code, "not_leader") == 0) {
+        json_decref(json);
+        act_retry(act, "leadership moved");
+        return;
+    }
+    act_answer(act, answer->status, json);
+}
+
+static void act_forward(struct act *act, const char *url)
+{
+    struct service *self = act->service;
+    struct error error = {0};
+    char key[REQUEST_ID_BYTES_MAX + 32], operator[PRINCIPAL_BYTES_MAX + 32];
+    uint64_t now = now_ms(self);
+    char *body = json_dumps(act->body, JSON_COMPACT);
+    CHECK(body != NULL, "a parsed body prints");
+    snprintf(key, sizeof key, "Idempotency-Key: %s", act->request_id);
+    snprintf(operator, sizeof operator, "X-Autonomy-Operator: %s", act->principal);
+    struct client_request request = {
+        .method = "POST",
+        .base = url,
+        .path = kinds[act->kind].path,
+        .headers = {"Content-Type: application/json", "X-Autonomy-Forwarded: 1", key, operator},
+                    .body = span_text(body),
+                    .timeout_ms = act->deadline_ms > now ? act->deadline_ms - now : 1,
+                    .answer_bytes_max = INTERNAL_BODY_MAX, .done = on_answer, .context = act};
+    act->asked = self->now.leader_id;
+    if (client_send(self->client, &request, &act->call, &error) != ERROR_OK)
+        act_retry(act, error.message);
+    free(body);
+}
+
+/* --- the way
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+static void act_advance(struct act *act)
+{
+    struct service *self = act->service;
+    if (act->running || act->call || !self->joined || self->consensus_closed)
+        return;
+    if (leads(self)) {
+        act->running = true;
+        kinds[act->kind].run(act);
+        return;
+    }
+    if (self->now.role == CONSENSUS_LEADER)
+        return; /* about to be ready */
+    if (act->forwarded) {
+        act_refuse(act, 503, "not_leader", "another node leads");
+        return;
+    }
+    const char *url = leader_elsewhere(self);
+    if (url)
+        act_forward(act, url);
+}
+
+void act_start(struct service *self, struct act *act)
+{
+    act->references = 1;
+    link_append(&self->acts, &act->link);
+    self->act_count++;
+    if (self->act_count > ACTS_MAX)
+        act_refuse(act, 503, "busy", "%u acts are under way; retry later", ACTS_MAX);
+    else if (!self->joined)
+        act_refuse(act, 503, "unavailable", "this node is not part of a cluster yet");
+    else
+        act_advance(act);
+}
+
+void acts_advance(struct service *self)
+{
+    struct link *link = self->acts.next, *last = self->acts.previous;
+    bool more = link != &self->acts;
+    while (more) {
+        struct act *act = (struct act *)link;
+        more = link != last;
+        link = link->next;
+        if (act->call && self->now.leader_id != 0 && act->asked != self->now.leader_id &&
+            act->kind != SERVICE_FAILOVER) { /* a failover's answer comes from the leader that resigned */
+            client_cancel(act->call);
+            act->call = NULL;
+            act->maybe = true;
+            act_retry(act, "leadership moved");
+        }
+        act_advance(act);
+    }
+}
+
+void acts_sweep(struct service *self, bool all)
+{
+    uint64_t now = now_ms(self);
+    struct link *link = self->acts.next;
+    while (link != &self->acts) {
+        struct act *act = (struct act *)link;
+        link = link->next;
+        if (all || now >= act->deadline_ms)
+            act_give_up(act);
+        else if (act->poll)
+            act->poll(act);
+        else if (now >= act->retry_at_ms)
+            act_advance(act);
+    }
+}

@@ -1,0 +1,37 @@
+/* Fetches a checkpoint of the state from another node over HTTP, into a folder beside the current store.
+ *
+ * The manifest names every file with size and SHA-256; each is fetched with ranges (a broken connection goes
+ * on where it ended), verified and synced. Files of an earlier attempt whose hash is right are kept. At the
+ * end the fetched store is opened once: it must say of itself what the manifest said. Only then is `done`
+ * called with success.
+ *
+ * Threads: transfer_fetch and `done` on the loop; the work on a thread of its own, since it blocks. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "consensus/machine.h"
+
+struct uv_loop_s;
+struct transfer;
+
+#define TRANSFER_SOURCES_MAX (4u * NODES_MAX)
+
+struct transfer_request {
+    const char *folder; /* absolute */
+    uint64_t index_min;
+    char cluster_id[CLUSTER_ID_BYTES];
+    uint64_t generation;
+    const char *sources[TRANSFER_SOURCES_MAX]; /* base URLs, asked in this order */
+    uint32_t source_count;
+    void (*done)(void *context, const struct machine_state *state, const struct error *error);
+    void *context;
+};
+
+enum error_code transfer_open(struct uv_loop_s *loop, struct transfer **out, struct error *error) MUST_USE;
+/** Everything is copied. One at a time. */
+void transfer_fetch(struct transfer *self, const struct transfer_request *request);
+/** Ends what is under way (its `done` runs with ERROR_CLOSED) and waits for it. */
+void transfer_close(struct transfer *self);

@@ -35,7 +35,7 @@ static const char *const source_names[] = {
         .name = #member, .type = (field_type), .offset = offsetof(struct audit_record, member), __VA_ARGS__  \
     }
 static const struct field audit_fields[] = {
-    AUDIT(seq, FIELD_U64, .min = 1, .help = "from 1, without a gap"),
+    AUDIT(seq, FIELD_U64, .required = true, .min = 1, .help = "from 1, without a gap"),
     AUDIT(index, FIELD_U64, .help = "of the log entry"),
     AUDIT(term, FIELD_U64),
     AUDIT(timestamp, FIELD_TIME, .help = "the state's time"),
@@ -52,8 +52,8 @@ static const struct field audit_fields[] = {
     AUDIT(request_id, FIELD_TEXT, .max = REQUEST_ID_BYTES_MAX),
     AUDIT(fields, FIELD_MAP, .count_offset = offsetof(struct audit_record, field_count),
           .max = AUDIT_FIELDS_MAX),
-    AUDIT(prev_hash, FIELD_BLOB, .min = DIGEST_BYTES, .max = DIGEST_BYTES),
-    AUDIT(hash, FIELD_BLOB, .min = DIGEST_BYTES, .max = DIGEST_BYTES),
+    AUDIT(prev_hash, FIELD_BLOB, .required = true, .min = DIGEST_BYTES, .max = DIGEST_BYTES),
+    AUDIT(hash, FIELD_BLOB, .required = true, .min = DIGEST_BYTES, .max = DIGEST_BYTES),
 };
 const struct schema audit_schema = SCHEMA("audit", struct audit_record, audit_fields);
 

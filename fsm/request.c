@@ -19,7 +19,7 @@ static const struct field request_fields[] = {
     REQUEST(time_ms, FIELD_U64),
     REQUEST(audit_seq, FIELD_U64),
     REQUEST(code, FIELD_U64, .max = UINT32_MAX),
-    REQUEST(body_hash, FIELD_BLOB, .min = DIGEST_BYTES, .max = DIGEST_BYTES),
+    REQUEST(body_hash, FIELD_BLOB, .required = true, .min = DIGEST_BYTES, .max = DIGEST_BYTES),
     REQUEST(body, FIELD_BLOB, .max = RESULT_BODY_BYTES_MAX),
 };
 static const struct schema request_schema = SCHEMA("request", struct request, request_fields);

@@ -488,16 +488,15 @@ static struct kv_iterator *iterate(struct kv *self, const struct kv_snapshot *sn
     if (!overlay && limit.bytes > 0)
         rocksdb_readoptions_set_iterate_upper_bound(iterator->read, (const char *)iterator->limit,
                                                     limit.bytes);
-    pthread_rwlock_rdlock(&self->use);
+    pthread_rwlock_rdlock(&self->use); /* until kv_iterator_close(), on the same thread */
+    self->open++;
     if (self->db) {
-        self->open++;
         iterator->at = rocksdb_create_iterator(self->db, iterator->read);
         if (overlay) { /* takes the store's iterator over */
             iterator->at = rocksdb_writebatch_wi_create_iterator_with_base(overlay->batch, iterator->at);
             overlay->iterators++;
         }
     }
-    pthread_rwlock_unlock(&self->use);
     return iterator;
 }
 
@@ -577,12 +576,13 @@ enum error_code kv_iterator_close(struct kv_iterator *iterator, struct error *er
         rocksdb_iter_get_error(iterator->at, &text);
         code = done(self, "can't read store", text, error);
         rocksdb_iter_destroy(iterator->at);
-        self->open--;
         if (iterator->overlay)
             iterator->overlay->iterators--;
     } else {
         code = not_open(self, error);
     }
+    self->open--;
+    pthread_rwlock_unlock(&self->use);
     rocksdb_readoptions_destroy(iterator->read);
     free(iterator->first);
     free(iterator->limit);

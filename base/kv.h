@@ -42,7 +42,7 @@ enum error_code kv_get(struct kv *self, const struct kv_snapshot *snapshot, stru
                        struct error *error) MUST_USE;
 
 /** After ERROR_NO_SPACE, when there is room again: closes and opens the store inside, so that it takes writes again. What was
- * reported written stays. No snapshot or iterator may be open. On failure the store stays closed: every call then gives that error,
+ * reported written stays. No snapshot may be open. On failure the store stays closed: every call then gives that error,
  * and this may be tried again. */
 enum error_code kv_recover(struct kv *self, struct error *error) MUST_USE;
 
@@ -80,7 +80,7 @@ enum error_code kv_overlay_write(struct kv_overlay *overlay, struct kv_write_opt
                                  struct error *error) MUST_USE; /* stays filled; clear it after success */
 
 /* Walking in key order over first <= key < limit (an empty limit: to the end). Key and value are borrowed until the next
- * step. Always end with kv_iterator_close(), which reports an error met on the way. */
+ * step. Always end with kv_iterator_close(), on the same thread, which reports an error met on the way. */
 struct kv_iterator *kv_iterate(struct kv *self, const struct kv_snapshot *snapshot, struct span first, struct span limit,
                                bool backwards);
 /** The overlay must not change while it is walked. */

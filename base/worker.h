@@ -24,7 +24,7 @@ struct worker_job {
 /** @param name  the thread's name, at most 15 bytes: "log", "store" */
 enum error_code worker_open(struct uv_loop_s *loop, const char *name, struct worker **out, struct error *error) MUST_USE;
 void worker_submit(struct worker *self, struct worker_job *job);
-/** Waits for the jobs that were submitted, and those that their `done` submits, and runs their `done`. Never inside a `done`. */
+/** Waits for the jobs that were submitted, and those that their `done` submits, and runs their `done`. */
 void worker_drain(struct worker *self);
 /** worker_drain(), then ends the thread. The loop may still run afterwards; the
  * handle it had there is closed in the next turns of the loop. */

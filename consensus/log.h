@@ -100,6 +100,9 @@ enum error_code log_install(struct log *self, const struct log_snapshot *snapsho
 /* mark and space */
 /** What is committed and durable here; written at once at a clean stop, else at least every second, outside the WAL. */
 void log_mark(struct log *self, uint64_t index, uint64_t term);
+/** Less than `wanted_bytes` is free besides the reserve, or the reserve is given up, or a write waits for space. */
 bool log_space_low(const struct log *self, uint64_t wanted_bytes);
+/** To be called several times a second: repeats what found no space, and makes the reserve again when there is some. */
+void log_tick(struct log *self);
 void log_sync_times(const struct log *self, uint64_t *last_us, uint64_t *max_us);
 void log_check(const struct log *self); /* the invariants above; aborts */

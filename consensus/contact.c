@@ -147,7 +147,7 @@ void contact_update(struct contact *self, const struct configuration *configurat
     else if (self->lost_ms == 0)
         self->lost_ms = now_ms == 0 ? 1 : now_ms;
     self->quorum = quorum;
-    if (leader_id != 0 && leader_id != self->gone_leader)
+    if (leader_id != 0 && leader_id != self->gone_leader && leader_id != self->node_id)
         self->crashed = false;
     if (leader_id != self->gone_leader)
         self->hasten_ms = CONSENSUS_NEVER;

@@ -115,22 +115,20 @@ static void ask(struct joining *self)
 {
     struct service *service = self->service;
     struct error error = {0};
-    char key[64];
+    char key[64], operator[NAME_BYTES_MAX + 40];
     json_t *record = own_record(service);
     char *body = json_dumps(record, JSON_COMPACT);
     CHECK(body != NULL, "the configuration was checked");
     json_decref(record);
     snprintf(key, sizeof key, "Idempotency-Key: join/%s", self->request_id);
-    struct client_request request = {
-        .method = "POST",
-        .base = service->config->join[self->next],
-        .path = "/v1/ha/members",
-        .headers = {"Content-Type: application/json", "X-Autonomy-Operator: " SYSTEM_PRINCIPAL, key},
-        .body = span_text(body),
-        .timeout_ms = ASK_TIMEOUT_MS,
-        .answer_bytes_max = ANSWER_BYTES_MAX,
-        .done = on_answer,
-        .context = self};
+    snprintf(operator, sizeof operator, "X-Autonomy-Operator: %s", service->config->name);
+    struct client_request request = {.method = "POST",
+                                     .base = service->config->join[self->next],
+                                     .path = "/v1/ha/members",
+                                     .headers = {"Content-Type: application/json", operator, key },
+                                                 .body = span_text(body), .timeout_ms = ASK_TIMEOUT_MS,
+                                                 .answer_bytes_max = ANSWER_BYTES_MAX, .done = on_answer,
+                                                 .context = self};
     if (client_send(service->client, &request, &self->call, &error) != ERROR_OK)
         ask_again(self, service->config->join[self->next], error.message);
     free(body);

@@ -69,7 +69,7 @@ const char *member_name(const struct service *self, uint64_t node_id)
     for (uint32_t i = 0; i < self->members.count; i++)
         if (self->members.rows[i].node_id == node_id)
             return self->members.rows[i].name;
-    return "";
+    return node_id != 0 && node_id == self->now.node_id ? self->config->name : "";
 }
 
 bool leads(const struct service *self)

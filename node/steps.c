@@ -140,13 +140,16 @@ static void consensus_is_closed(void *context)
 static void consensus_finish(struct node *self)
 {
     struct service *service = &self->service;
-    service->joined = false; /* no more turns */
-    if (!service->consensus)
+    struct consensus *consensus = service->consensus;
+    if (!consensus)
         return;
-    consensus_close(service->consensus, consensus_is_closed, self);
+    service->joined = false;   /* no more turns */
+    service->consensus = NULL; /* what it calls back may not call it again */
+    uv_timer_stop(&service->sweep_timer);
+    uv_timer_stop(&service->publish_timer);
+    consensus_close(consensus, consensus_is_closed, self);
     while (!service->consensus_closed)
         uv_run(&self->loop, UV_RUN_ONCE);
-    service->consensus = NULL;
 }
 
 static void log_end(struct node *self)

@@ -29,6 +29,7 @@ struct quorum_watch {
     uint64_t reported; /* the number of the report under way */
     uint64_t next_ms;
     bool writing, dirty;
+    uint64_t gone_since_ms, gone_wall_ms; /* no contact since then; 0: there is */
 };
 
 /* --- the file
@@ -219,11 +220,22 @@ void quorum_watch(struct quorum_watch *self)
     bool has = service->joined && service->now.quorum;
     if (service->stopping || service->consensus_closed)
         return;
-    if (service->history.had_quorum && !has)
-        lost(self, wall_ms);
-    if (!service->history.had_quorum && has)
-        restored(self, wall_ms);
-    service->history.had_quorum = has;
+    if (has) {
+        self->gone_since_ms = 0;
+        if (!service->history.had_quorum)
+            restored(self, wall_ms);
+        service->history.had_quorum = true;
+    } else if (service->history.had_quorum) {
+        /* A new leader has heard nobody in its first moments: that is no loss yet. */
+        if (self->gone_since_ms == 0) {
+            self->gone_since_ms = now_ms(service);
+            self->gone_wall_ms = wall_ms;
+        }
+        if (now_ms(service) < self->gone_since_ms + service->config->election_timeout_ms)
+            return;
+        service->history.had_quorum = false;
+        lost(self, self->gone_wall_ms);
+    }
     bool can_report = has && !self->reporting && self->count > 0 && self->losses[0].restored_ms != 0;
     bool has_leader = service->now.leader_id != 0 && service->now.leader_ready_term == service->now.term;
     if (can_report && has_leader && now_ms(service) >= self->next_ms)

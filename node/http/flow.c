@@ -29,7 +29,7 @@ void flow_change(struct request *request, const char *command_name)
     void *record = arena_new(&request->arena, type->schema->bytes);
     struct bytes command;
     bytes_init(&command, COMMAND_BYTES_MAX);
-    if (schema_from_json(type->schema, request->json, &request->arena, record, &error) != ERROR_OK ||
+    if (schema_from_json(type->schema, request->json, &request->decoded, record, &error) != ERROR_OK ||
         command_encode_from(type, request->source, request->request_id, request->principal,
                             service_wall_ms(request->service), record, &command, &error) != ERROR_OK)
         problem_error(request, &error);

@@ -33,9 +33,9 @@ static void cut_late(struct guard *self, uint64_t now_ms)
         uint64_t deadline_ms = atomic_load_explicit(&each->deadline_ms, memory_order_relaxed);
         if (deadline_ms == 0 || now_ms < deadline_ms)
             continue;
-        shutdown(each->socket, SHUT_RDWR);
         atomic_store_explicit(&each->deadline_ms, 0, memory_order_relaxed);
         atomic_fetch_add_explicit(&self->cut_total, 1, memory_order_relaxed);
+        shutdown(each->socket, SHUT_RDWR);
     }
 }
 

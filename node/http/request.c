@@ -24,6 +24,7 @@ struct request *request_new(struct http_server *server, struct service *service,
     self->connection = connection;
     self->answer.fd = -1;
     arena_init(&self->arena, REQUEST_ARENA_MAX);
+    arena_init(&self->decoded, DECODED_ARENA_MAX);
     bytes_init(&self->body, 0);
     bytes_init(&self->outcome_body, 0);
     bytes_init(&self->answer.raw, 0);
@@ -43,6 +44,7 @@ void request_free(struct request *self)
     bytes_done(&self->answer.raw);
     bytes_done(&self->outcome_body);
     bytes_done(&self->body);
+    arena_done(&self->decoded);
     arena_done(&self->arena);
     free(self);
 }
@@ -68,6 +70,7 @@ static void begin_wait(struct request *self, request_then_fn *then)
 {
     CHECK(self->then == NULL && !self->answer.ready, "a request waits once at a time, and before its answer");
     self->then = then;
+    self->waiting = true;
     server_call_begin(self->server);
     MHD_suspend_connection(self->connection);
 }

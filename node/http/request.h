@@ -26,7 +26,8 @@
 #define PATH_PARTS_MAX     8u                    /* between slashes */
 #define QUERY_MAX          24u                   /* arguments of a URL */
 #define TIMEOUT_MAX_MS     60000u                /* the longest a client may ask us to wait */
-#define REQUEST_ARENA_MAX  (16u * 1024u * 1024u) /* a body of 1 MiB, decoded */
+#define REQUEST_ARENA_MAX  (4u * 1024u * 1024u)  /* path, query, headers, one refusal's sentence */
+#define DECODED_ARENA_MAX  (16u * 1024u * 1024u) /* a body of 1 MiB as structs */
 #define ANSWER_HEADERS_MAX 8u
 
 struct http_server;
@@ -65,6 +66,7 @@ struct request {
     struct MHD_Connection *connection;
     const struct route *route;
     struct arena arena;
+    struct arena decoded; /* what a body became; apart, since input decides how full it gets */
     const char *method;
     const char *parts[PATH_PARTS_MAX]; /* of the path, decoded */
     uint32_t part_count;
@@ -82,6 +84,8 @@ struct request {
     const void *parsed;   /* what a route made of it, in the arena */
     const char *missing;  /* problem code for ERROR_NOT_FOUND, when the route's own is not exact */
 
+    bool waiting; /* it asked during this call of handle(), and is another thread's until it is called again.
+                   * Only HTTP's thread touches this flag */
     request_then_fn *then;  /* runs when the service has answered */
     struct outcome outcome; /* its answer, a copy */
     struct bytes outcome_body;

@@ -151,7 +151,8 @@ void ha_failover(struct request *request)
     struct failover_body body = {0};
     if (!body_read(request))
         return;
-    enum error_code code = schema_from_json(&failover_schema, request->json, &request->arena, &body, &error);
+    enum error_code code =
+        schema_from_json(&failover_schema, request->json, &request->decoded, &body, &error);
     if (code == ERROR_OK && json_object_get(request->json, "rollback") != NULL && !request->forwarded)
         code = error_set(&error, ERROR_INVALID, "rollback: unknown field");
     if (code != ERROR_OK)
@@ -167,7 +168,7 @@ void ha_join(struct request *request)
     if (!body_read(request))
         return;
     void *record = arena_new(&request->arena, type->schema->bytes);
-    if (schema_from_json(type->schema, request->json, &request->arena, record, &error) != ERROR_OK)
+    if (schema_from_json(type->schema, request->json, &request->decoded, record, &error) != ERROR_OK)
         problem_error(request, &error);
     else
         request_act(request, SERVICE_MEMBER_JOIN, request->json, flow_act_answer);

@@ -38,7 +38,7 @@ void internal_change(struct request *request)
                        request->body.length, COMMAND_BYTES_MAX);
         return;
     }
-    if (command_inspect(bytes_span(&request->body), &request->arena, &header, &error) != ERROR_OK) {
+    if (command_inspect(bytes_span(&request->body), &request->decoded, &header, &error) != ERROR_OK) {
         problem_answer(request, 400, "malformed", "the command can't be read: %s", error.message);
         return;
     }

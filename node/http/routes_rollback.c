@@ -57,7 +57,7 @@ static enum error_code resign_check(const char *resource, const char *strategy, 
 enum error_code rollback_preview_check(struct request *request, struct error *error)
 {
     struct rollback_body *body = arena_new(&request->arena, sizeof(*body));
-    enum error_code code = schema_from_json(&preview_schema, request->json, &request->arena, body, error);
+    enum error_code code = schema_from_json(&preview_schema, request->json, &request->decoded, body, error);
     if (code != ERROR_OK)
         return code;
     if (rollback_target_find(body->target) == NULL)
@@ -121,7 +121,7 @@ void rollback_execute(struct request *request)
     if (!given(resource))
         json_object_set_new(request->json, "resource", json_string("current"));
     void *record = arena_new(&request->arena, type->schema->bytes);
-    if (schema_from_json(type->schema, request->json, &request->arena, record, &error) != ERROR_OK)
+    if (schema_from_json(type->schema, request->json, &request->decoded, record, &error) != ERROR_OK)
         problem_error(request, &error);
     else
         resign(request);

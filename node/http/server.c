@@ -359,9 +359,10 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         return going_on ? MHD_YES : MHD_NO;
     }
     connection_deadline(self, connection, 0);
+    request->waiting = false;
     serve(self, request);
-    if (!request->answer.ready)
-        return MHD_YES; /* it waits */
+    if (request->waiting)
+        return MHD_YES; /* handle() comes again when the connection is awake */
     connection_deadline(self, connection, request->answer.fd >= 0 ? 0 : IDLE_TIMEOUT_S);
     return answer_send(request);
 }

@@ -1,0 +1,74 @@
+/* What fake_disk.c and fake_kv.c share. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+struct fake_blob { /* bytes that several tables hold */
+    unsigned references;
+    size_t bytes;
+    uint8_t data[];
+};
+struct fake_blob *fake_blob_new(struct span content);
+struct fake_blob *fake_blob_keep(struct fake_blob *blob);
+void fake_blob_drop(struct fake_blob *blob);
+
+struct fake_pair {
+    struct fake_blob *key;
+    struct fake_blob *value; /* NULL: deleted (in an overlay) */
+};
+
+struct fake_table { /* sorted by key */
+    struct fake_pair *pairs;
+    size_t count, capacity;
+};
+size_t fake_table_lower(const struct fake_table *table,
+                        struct span key); /* the first pair not below the key */
+struct fake_pair *fake_table_find(const struct fake_table *table, struct span key);
+void fake_table_put(struct fake_table *table, struct span key,
+                    struct fake_blob *value); /* takes the reference */
+void fake_table_remove(struct fake_table *table, struct span first,
+                       struct span limit);                                      /* first <= key < limit */
+void fake_table_append(struct fake_table *table, const struct fake_pair *pair); /* key above all */
+void fake_table_copy(struct fake_table *to, const struct fake_table *from);     /* `to` is empty */
+void fake_table_clear(struct fake_table *table);
+
+enum fake_change_kind { FAKE_PUT, FAKE_DELETE, FAKE_DELETE_RANGE };
+struct fake_change {
+    enum fake_change_kind kind;
+    struct fake_blob *key;
+    struct fake_blob *other; /* value or limit */
+};
+struct fake_changes { /* one batch */
+    struct fake_change *items;
+    size_t count, capacity;
+    size_t bytes;
+};
+void fake_changes_add(struct fake_changes *changes, enum fake_change_kind kind, struct span key,
+                      struct span other);
+void fake_changes_apply(const struct fake_changes *changes, struct fake_table *table);
+void fake_changes_copy(struct fake_changes *to, const struct fake_changes *from);
+void fake_changes_clear(struct fake_changes *changes);
+
+struct fake_store {
+    struct fake_store *next;
+    char *path;
+    bool wal;
+    bool open, exists;
+    bool refusing;    /* met a full disk; refuses until it is recovered */
+    unsigned crashes; /* handles from before the last one are dead */
+    struct fake_table live, durable;
+    struct fake_changes *unsynced;
+    size_t unsynced_count, unsynced_capacity;
+    uint64_t syncs;
+};
+struct fake_store *fake_store_get(const char *path, bool make);
+void fake_store_write(struct fake_store *store, const struct fake_changes *changes);
+void fake_store_sync(struct fake_store *store);
+void fake_store_remove(const char *path);
+/** Takes space and meets faults, for one write of `bytes`. */
+enum error_code fake_disk_admit(const char *path, size_t bytes, bool sync, struct error *error) MUST_USE;

@@ -83,9 +83,8 @@ void collect_system(struct bundle *self)
 void collect_build(struct bundle *self)
 {
     bundle_put_json(self, "build", "build.json",
-                    json_pack("{s:s, s:s, s:s, s:s}", "autonomy", AUTONOMY_VERSION, "compiler",
-                              __VERSION__, "libcurl", curl_version(), "jansson",
-                              jansson_version_str()));
+                    json_pack("{s:s, s:s, s:s, s:s}", "autonomy", AUTONOMY_VERSION, "compiler", __VERSION__,
+                              "libcurl", curl_version(), "jansson", jansson_version_str()));
 }
 
 /* --- files --- */

@@ -17,7 +17,7 @@ static const struct flag output_json[] = {OUTPUT_ROW("json"), {0}};
 #define URL_ROW                                                                                              \
     {                                                                                                        \
         .name = "orchestrator-url", .type = FLAG_WORD, .value = "URL", .env = "AUTONOMY_ORCHESTRATOR_URL",   \
-        .help = "the node to ask, or several, comma-separated; else `autonomy config get orchestrator.url`"  \
+        .help = "the node to ask, or several, comma-separated"                                               \
     }
 #define OPERATOR_ROW                                                                                         \
     {                                                                                                        \

@@ -4,6 +4,7 @@
  *   service.c   entry points: any thread -> mailbox -> loop           node.c    start and stop order
  *   change.c    one change: propose, forward, wait for apply, mirror  confirm.c  read confirmations and waits
  *   act.c       failover, join: dispatch and forwarding               status.c  what the loop publishes
+ *   flush.c     bounds what a start after kill -9 has to apply again
  *   answer.c    feeds the audit mirror, holds answers until it has their record */
 #pragma once
 
@@ -29,11 +30,12 @@ struct quorum_watch;
 struct transfer;
 struct checkpoints;
 
-#define MAILBOX_ITEMS      16384u /* the HTTP server's connections bound it before */
-#define CHANGES_MAX        16384u /* changes that wait for a leader, the log, another node or the mirror */
-#define CONFIRMS_MAX       16384u
-#define SWEEP_MS           25u /* how late a deadline may be noticed, and how often a lost leader is looked for again \
-                                */
+#define MAILBOX_ITEMS 16384u /* the HTTP server's connections bound it before */
+#define CHANGES_MAX   16384u /* changes that wait for a leader, the log, another node or the mirror */
+#define CONFIRMS_MAX  16384u
+#define SWEEP_MS                                                                                             \
+    25u /* how late a deadline may be noticed, and how often a lost leader is looked for again               \
+         */
 #define PUBLISH_MS         100u
 #define RETRY_MS           40u /* between two attempts at the same leader */
 #define INTERNAL_BODY_MAX  (2u * 1024u * 1024u + 65536u)
@@ -113,6 +115,12 @@ struct service {
         char message[ERROR_MESSAGE_BYTES];
     } audit;
 
+    struct { /* flush.c */
+        struct worker_job job;
+        bool busy;
+        uint64_t index, at_ms; /* flushed up to, and when */
+    } flush;
+
     struct leader *leader;
     struct joining *joining;
     struct quorum_watch *quorum;
@@ -180,6 +188,9 @@ void confirms_sweep(struct service *self, bool all);
 enum error_code audit_open(struct service *self, struct error *error) MUST_USE;
 void audit_pump(struct service *self); /* starts a job when there is something to write */
 void audit_close(struct service *self);
+
+/* flush.c */
+void flush_sometimes(struct service *self);
 
 /* act.c */
 void acts_advance(struct service *self);

@@ -66,6 +66,9 @@ static void on_prepare(uv_prepare_t *handle)
 {
     struct node *self = handle->data;
     consensus_run_turn(&self->service);
+    uint64_t began = atomic_load(&self->turn_began_ms), now = now_ms(&self->service);
+    if (began != 0 && now >= began + self->service.config->election_timeout_ms / 2)
+        log_warn("node", "a long turn of the loop", "turn_ms=%llu", (unsigned long long)(now - began));
     atomic_store(&self->turn_began_ms, 0);
 }
 
@@ -132,6 +135,7 @@ void node_on_publish(uv_timer_t *handle)
     status_publish(&self->service);
     leader_turn(self->service.leader);
     joining_turn(self->service.joining);
+    flush_sometimes(&self->service);
     tell_supervisor_alive(self);
 }
 

@@ -167,6 +167,7 @@ static enum error_code state_start(struct node *self, struct error *error)
         return error->code;
     state_describe(service->state, &state);
     service->applied_index = state.index;
+    service->flush.index = state.index;
     service->audit_seq = state.audit_seq;
     service->level = state.level;
     return ERROR_OK;

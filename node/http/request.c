@@ -221,6 +221,30 @@ static int append_dump(const char *text, size_t length, void *context)
     return out->overflow ? -1 : 0;
 }
 
+/* The body as text. A JSON answer past the bound becomes a refusal: whoever asked learns why. */
+static void render(struct request *self, struct bytes *text)
+{
+    struct answer *answer = &self->answer;
+    if (answer->json == NULL) {
+        bytes_append(text, answer->raw.data, answer->raw.length);
+        return;
+    }
+    int failed = json_dump_callback(answer->json, append_dump, text, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (failed == 0 && !text->overflow) {
+        bytes_append_text(text, "\n");
+        return;
+    }
+    json_decref(answer->json);
+    answer->json = NULL;
+    answer->ready = false;
+    problem_answer(self, 500, "too_big", "the answer is longer than %u bytes; ask for less at a time",
+                   ANSWER_BYTES_MAX);
+    bytes_done(text);
+    bytes_init(text, 0);
+    failed = json_dump_callback(answer->json, append_dump, text, JSON_COMPACT);
+    CHECK(failed == 0, "a problem can't be written");
+}
+
 static struct MHD_Response *make_response(struct request *self)
 {
     struct answer *answer = &self->answer;
@@ -233,15 +257,7 @@ static struct MHD_Response *make_response(struct request *self)
     }
     struct bytes text;
     bytes_init(&text, ANSWER_BYTES_MAX);
-    if (answer->json != NULL) {
-        if (json_dump_callback(answer->json, append_dump, &text, JSON_COMPACT | JSON_ENCODE_ANY) != 0) {
-            bytes_done(&text);
-            return NULL;
-        }
-        bytes_append_text(&text, "\n");
-    } else {
-        bytes_append(&text, answer->raw.data, answer->raw.length);
-    }
+    render(self, &text);
     size_t length = 0;
     void *data = bytes_take(&text, &length);
     struct MHD_Response *response = MHD_create_response_from_buffer(length, data, MHD_RESPMEM_MUST_FREE);

@@ -47,7 +47,8 @@ enum error_code rollout_list(struct request *request, struct view *view, json_t 
 
 enum error_code rollout_get(struct request *request, struct view *view, json_t **out, struct error *error)
 {
-    return view_plan(view, request_parameter(request, "plan_id"), out, error);
+    return view_plan_at(view, request_parameter(request, "plan_id"), service_wall_ms(request->service), out,
+                        error);
 }
 
 enum error_code rollout_stuck_check(struct request *request, struct error *error)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -218,6 +219,20 @@ static void read_source(struct request *request)
         problem_answer(request, 400, "invalid_header", "X-Autonomy-Source must be cli or orchestrator");
 }
 
+/* A page of another site that somebody's browser shows must not change anything here, even where no proof of
+ * identity is asked for: a browser says where a page is from, and that must be this very address. */
+static void check_origin(struct request *request)
+{
+    const char *origin = header(request, "Origin"), *host = header(request, "Host");
+    if (origin == NULL || request->answer.ready || strcmp(request->method, "GET") == 0 ||
+        strcmp(request->method, "HEAD") == 0)
+        return;
+    const char *from = strstr(origin, "://");
+    if (from == NULL || host == NULL || strcasecmp(from + 3, host) != 0)
+        problem_answer(request, 403, "denied",
+                       "a change from a page of another site is refused (header Origin)");
+}
+
 static enum MHD_Result keep_argument(void *context, enum MHD_ValueKind kind, const char *name,
                                      size_t name_bytes, const char *value, size_t value_bytes)
 {
@@ -305,6 +320,7 @@ static enum MHD_Result begin_request(struct http_server *self, struct MHD_Connec
     read_request_id(request);
     read_principal(request);
     read_source(request);
+    check_origin(request);
     if (!request->answer.ready)
         find_route(request, url);
     if (!request->answer.ready)

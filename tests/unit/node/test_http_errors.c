@@ -263,6 +263,26 @@ static void headers_are_checked(void **state)
     free(long_name);
 }
 
+/* Goal: a page of another site can't change anything through somebody's browser; reading its own is fine.
+ * Method: Origin of another host, of none, of the same address; a read with a foreign one. */
+static void foreign_pages_change_nothing(void **state)
+{
+    static const char *const foreign[] = {"Origin: https://example.com\r\n", "Origin: null\r\n",
+                                          "Origin: http://localhost.example.com\r\n"};
+    for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+        struct http_answer answer =
+            fixture_send_as(*state, "POST", "/v1/rollouts/p-1/pause", foreign[i], NULL);
+        assert_problem_says(&answer, 403, "denied", "Origin");
+    }
+    assert_no_change(*state);
+    struct http_answer answer =
+        fixture_send_as(*state, "POST", "/v1/rollouts/p-1/pause", "Origin: http://LOCALHOST\r\n", NULL);
+    assert_problem(&answer, 404, "plan_not_found");
+    answer = fixture_send_as(*state, "GET", "/v1/flags", foreign[0], NULL);
+    assert_status(&answer, 200);
+    http_answer_done(&answer);
+}
+
 /* Goal: the same id twice is 409 `plan_exists`, and the first plan stays.
  * Method: creates p-1 twice under different request ids. */
 static void duplicate_plan(void **state)
@@ -423,6 +443,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unparsable_body, set_up, tear_down),
         cmocka_unit_test_setup_teardown(media_types, set_up, tear_down),
         cmocka_unit_test_setup_teardown(headers_are_checked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(foreign_pages_change_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(duplicate_plan, set_up, tear_down),
         cmocka_unit_test_setup_teardown(terminal_plan, set_up, tear_down),
         cmocka_unit_test_setup_teardown(body_contradicts_path, set_up, tear_down),

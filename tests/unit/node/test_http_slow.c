@@ -255,8 +255,8 @@ static void connection_is_kept(void **state)
     int fd = http_connect(self->port);
     static const char *const requests[] = {
         "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n",
-        "PUT /v1/flags/PROMPT_MODE HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
-        "31\r\n\r\n{\"value\":\"full\",\"reason\":\"why\"}",
+        ("PUT /v1/flags/PROMPT_MODE HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+         "Content-Length: 31\r\n\r\n{\"value\":\"full\",\"reason\":\"why\"}"),
         "GET /v1/flags/PROMPT_MODE HTTP/1.1\r\nHost: x\r\n\r\n",
     };
     for (size_t i = 0; i < 3; i++) {

@@ -40,6 +40,16 @@ static enum error_code check_depth(struct span text, struct error *error)
     return ERROR_OK;
 }
 
+/* Jansson quotes what it has read so far, which may end inside of a character. */
+static const char *mend_quote(char *text)
+{
+    if (!utf8_valid(text, strlen(text)))
+        for (char *at = text; *at != '\0'; at++)
+            if ((uint8_t)*at >= 0x80)
+                *at = '?';
+    return text;
+}
+
 enum error_code json_parse(struct span text, json_t **out, struct error *error)
 {
     const enum error_code code = check_depth(text, error);
@@ -50,7 +60,7 @@ enum error_code json_parse(struct span text, json_t **out, struct error *error)
     json_t *json = json_loadb(data, text.bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
     if (json == NULL)
         return error_set(error, ERROR_INVALID, "line %d, column %d: %s", problem.line, problem.column,
-                         problem.text);
+                         mend_quote(problem.text));
     *out = json;
     return ERROR_OK;
 }

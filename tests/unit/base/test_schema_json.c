@@ -231,6 +231,22 @@ static void bad_text_is_refused_with_its_place(void **state)
     assert_null(json);
 }
 
+/* Goal: a sentence that quotes the text it refuses is itself valid text.
+ * Method: an escape that there isn't, of a two-byte character: Jansson's quote ends after the first. Found by
+ * fuzzing. */
+static void refusals_quote_whole_characters(void **state)
+{
+    struct fixture *self = *state;
+    static const char *const texts[] = {"\"\\\xc3\xa4\"", "\"\xc3\xa4\\\xe2\x82\xac\"",
+                                        "[\"\\\xf0\x9f\x9a\x80\"]"};
+    for (size_t i = 0; i < 3; i++) {
+        json_t *json = NULL;
+        assert_int_equal(json_parse(span_text(texts[i]), &json, &self->error), ERROR_INVALID);
+        assert_says(&self->error, "invalid escape near");
+        assert_true(utf8_valid(self->error.message, strlen(self->error.message)));
+    }
+}
+
 /* Goal: 32 levels are taken, 33 refused, whatever brackets stand in texts.
  * Method: nested arrays and objects; a text full of brackets and escapes; 100,000 levels. */
 static void depth_is_bounded(void **state)
@@ -297,6 +313,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(null_is_absent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(quoted_text_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_text_is_refused_with_its_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refusals_quote_whole_characters, set_up, tear_down),
         cmocka_unit_test_setup_teardown(depth_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cut_and_changed_text_does_no_harm, set_up, tear_down),
     };

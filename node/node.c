@@ -220,14 +220,18 @@ static void stop_begin(struct node *self)
 static void stop_progress(struct node *self)
 {
     uint64_t now = now_ms(&self->service);
-    if (self->phase == PHASE_HANDING_OVER && (!self->handing_over || now >= self->phase_until_ms)) {
+    /* Without a quorum nobody can take over, and nothing that waits can come to an end: the others are
+     * stopping too. */
+    bool hopeless = self->service.joined && !self->service.now.quorum;
+    if (self->phase == PHASE_HANDING_OVER &&
+        (!self->handing_over || hopeless || now >= self->phase_until_ms)) {
         self->phase = PHASE_DRAINING;
         self->phase_until_ms = now + DRAIN_MS;
     }
     if (self->phase != PHASE_DRAINING)
         return;
     bool idle = service_is_idle(&self->service) && http_server_busy(self->http) <= self->service.wait_count;
-    if (idle || now >= self->phase_until_ms)
+    if (idle || hopeless || now >= self->phase_until_ms)
         node_finish(self, EXIT_CLEAN, NULL);
 }
 

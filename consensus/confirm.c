@@ -106,7 +106,7 @@ static enum error_code reader_new(struct confirm *self, uint64_t index, uint64_t
 enum error_code confirm_read(struct confirm *self, uint64_t deadline_ms, reader_done_fn *done, void *context,
                              struct error *error)
 {
-    struct reader *reader;
+    struct reader *reader = NULL;
     enum error_code code = reader_new(self, 0, deadline_ms, done, context, &reader, error);
 
     if (code == ERROR_OK)
@@ -117,7 +117,7 @@ enum error_code confirm_read(struct confirm *self, uint64_t deadline_ms, reader_
 enum error_code confirm_wait(struct confirm *self, uint64_t index, uint64_t deadline_ms, reader_done_fn *done,
                              void *context, struct error *error)
 {
-    struct reader *reader;
+    struct reader *reader = NULL;
     enum error_code code = reader_new(self, index, deadline_ms, done, context, &reader, error);
 
     if (code == ERROR_OK)

@@ -74,7 +74,7 @@ static const struct flag plan_create[] = {
      .value = "FILE",
      .help = "the plan as YAML or JSON; - reads standard input"},
     {.name = "plan-id", .type = FLAG_WORD, .value = "PLAN", .help = "its name; made when absent"},
-    {.name = "artifact-name", .type = FLAG_WORD, .value = "NAME", .help = "what is rolled out"},
+    {.name = "artifact", .type = FLAG_WORD, .value = "NAME", .help = "what is rolled out"},
     {.name = "artifact-version", .type = FLAG_WORD, .value = "VERSION", .help = "which version of it"},
     {.name = "artifact-url", .type = FLAG_WORD, .value = "URL", .help = "where nodes fetch it"},
     {.name = "artifact-sha256", .type = FLAG_WORD, .value = "HEX", .help = "its digest, 64 hex digits"},
@@ -310,7 +310,8 @@ const struct command command_table[] = {
      .summary = "Make a plan, as a draft or published at once",
      .run = run_plan_create,
      .sets = {plan_create, server_write, output_text},
-     .detail = "Flags add to a file's plan and win over it.",
+     .detail = "Flags add to a file's plan and win over it. With neither a file nor --stage there is one "
+               "stage, all:100%:manual.",
      .example = "autonomy rollout plan create -f checkout-2.4.1.yaml --publish"},
     {.path = "rollout plan publish",
      .summary = "Open the first stage of a draft",

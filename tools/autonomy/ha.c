@@ -29,8 +29,8 @@ static void print_status(struct cli *cli, const json_t *status)
                                                {"Max Write Lag", "max_write_lag_ms", "ms"},
                                                {"Max Replay Lag", "max_replay_lag_ms", "ms"},
                                                {"Replicas", "replica_count", NULL}};
-    static const struct label ours[] = {{"Node", "node_id", NULL},
-                                        {"Cluster", "cluster_id", NULL},
+    static const struct label ours[] = {{"Node ID", "node_id", NULL},
+                                        {"Cluster ID", "cluster_id", NULL},
                                         {"Term", "term", NULL},
                                         {"Commit Index", "commit_index", NULL},
                                         {"Applied Index", "applied_index", NULL}};

@@ -120,10 +120,28 @@ void rows_print(struct cli *cli, const struct json_t *rows, const char *const *n
     table_print(&table, empty);
 }
 
+/* A list of texts reads as "a, b"; any other list as JSON. */
+static const char *joined(struct cli *cli, const json_t *list)
+{
+    const char *text = "";
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        if (!json_is_string(item))
+            return NULL;
+        text = arena_printf(&cli->arena, "%s%s%s", text, i > 0 ? ", " : "", json_string_value(item));
+    }
+    return text;
+}
+
 static const char *value_of(struct cli *cli, const json_t *value)
 {
     if (!value || json_is_null(value))
         return "";
+    const char *list = json_is_array(value) ? joined(cli, value) : NULL;
+    if (list)
+        return list;
     if (json_is_string(value))
         return json_string_value(value);
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -163,6 +181,7 @@ void labels_print(struct cli *cli, const struct json_t *object, const char *inde
 
 static const char *title_of(struct cli *cli, const char *key)
 {
+    static const char *const acronyms[] = {"Id", "Url"};
     char *title = arena_text(&cli->arena, key, strlen(key));
     bool first = true;
     for (char *at = title; *at; at++) {
@@ -171,6 +190,13 @@ static const char *title_of(struct cli *cli, const char *key)
         else if (first)
             *at = (char)toupper((unsigned char)*at);
         first = *at == ' ';
+    }
+    for (size_t i = 0; i < sizeof acronyms / sizeof acronyms[0]; i++) {
+        size_t length = strlen(title), bytes = strlen(acronyms[i]);
+        char *word = title + (length > bytes ? length - bytes : 0);
+        if (strcmp(word, acronyms[i]) == 0 && (word == title || word[-1] == ' '))
+            for (; *word; word++)
+                *word = (char)toupper((unsigned char)*word);
     }
     return title;
 }

@@ -96,7 +96,7 @@ static void put_artifact(struct cli *cli, json_t *plan)
 {
     static const struct {
         const char *member, *flag;
-    } rows[] = {{"name", "artifact-name"},
+    } rows[] = {{"name", "artifact"},
                 {"version", "artifact-version"},
                 {"url", "artifact-url"},
                 {"sha256", "artifact-sha256"},
@@ -145,14 +145,25 @@ static enum cli_exit read_plan(struct cli *cli, json_t **plan)
     return cli_fail(cli, CLI_USAGE, "%s holds no plan: a mapping with artifact and stages is expected", file);
 }
 
+/* Without a file and without --stage: everybody, and done when somebody says so. A stage without gates would
+ * be over at once. */
+static void put_default_stage(struct cli *cli, json_t *plan)
+{
+    if (cli_value(cli, "file") || json_object_get(plan, "stages"))
+        return;
+    json_object_set_new(plan, "stages",
+                        json_pack("[{s:s, s:{s:i}, s:[{s:s}]}]", "stage_id", "all", "target", "percent", 100,
+                                  "gates", "kind", "manual"));
+}
+
 static enum cli_exit check_plan(struct cli *cli, const json_t *plan)
 {
     if (json_object_get(plan, "artifact") && json_object_get(plan, "stages"))
         return CLI_DONE;
     return cli_fail(
         cli, CLI_USAGE,
-        "a plan needs an artifact and a stage: -f FILE, or --artifact-name, --artifact-version and --stage\n"
-        "example: autonomy rollout plan create --artifact-name checkout --artifact-version 2.4.1 "
+        "a plan needs an artifact and stages: -f FILE, or --artifact, --artifact-version and --stage\n"
+        "example: autonomy rollout plan create --artifact checkout --artifact-version 2.4.1 "
         "--stage canary:5%%:soak=10m --stage all:100%%");
 }
 
@@ -175,6 +186,7 @@ enum cli_exit run_plan_create(struct cli *cli)
     put_text(cli, plan, "start_at", "start-at");
     put_text(cli, plan, "reason", "reason");
     exit = put_stages(cli, plan);
+    put_default_stage(cli, plan);
     if (exit == CLI_DONE)
         exit = check_plan(cli, plan);
     if (exit == CLI_DONE)

@@ -27,11 +27,9 @@ static const struct {
      "leave the stage behind (--strategy skip_failed) or roll the plan back (--strategy rollback)"},
     {"preview_stale", "look again: autonomy rollback preview --target T --resource R"},
     {"version_mismatch", "somebody was faster; read it again: autonomy flags get KEY"},
-    {"use_reset", "autonomy kill-switch reset NAME --reason R --approver A --root-cause C"},
     {"flag_not_found", "list the flags: autonomy flags list"},
     {"flag_type", "see its type: autonomy flags get KEY"},
     {"kill_switch_not_found", "list them: autonomy kill-switch list"},
-    {"approver_is_actor", "the approver is another person than the one who acts"},
     {"unhealthy", "wait until 15 minutes without an unhealthy check have passed, or add --force"},
     {"request_reused", "leave out --request-id, or repeat the command exactly as it was"},
 };
@@ -42,6 +40,14 @@ static const char *hint_for(const char *code)
         if (strcmp(hints[i].code, code) == 0)
             return hints[i].next;
     return NULL;
+}
+
+/* YAML reads `version: 2` as a number; whoever wrote it meant a text. */
+static void explain_number(struct cli *cli, const struct client_answer *answer)
+{
+    if (cli_typed(cli, "file") && strcmp(answer->code, "invalid_field") == 0 &&
+        strstr(answer->message, "must be a text"))
+        fprintf(cli->err, "in YAML, quotes make a number a text: version: \"2\"\n");
 }
 
 static void explain_denied(struct cli *cli)
@@ -73,6 +79,7 @@ static void explain(struct cli *cli, struct client *client, const struct client_
         cli_fail(cli, answer->exit, "%s", answer->message);
         if (next)
             fprintf(cli->err, "%s\n", next);
+        explain_number(cli, answer);
         if (answer->exit == CLI_DENIED)
             explain_denied(cli);
         break;

@@ -22,19 +22,6 @@ static void print_list(struct cli *cli, const char *title, const json_t *list)
     }
 }
 
-static const char *joined(struct cli *cli, const json_t *list)
-{
-    const char *text = "";
-    size_t i;
-    json_t *item;
-    json_array_foreach(list, i, item)
-    {
-        const char *word = json_string_value(item);
-        text = arena_printf(&cli->arena, "%s%s%s", text, *text ? ", " : "", word ? word : "");
-    }
-    return text;
-}
-
 static void print_strategies(struct cli *cli, const json_t *strategies)
 {
     static const char *const names[] = {"STRATEGY",   "SAFETY CLASS", "REVERSIBLE",
@@ -54,9 +41,9 @@ static void print_target(struct cli *cli, const json_t *target)
                                           {"Repeatable", "repeatable", NULL},
                                           {"Orchestrated", "orchestrated", NULL},
                                           {"Resource", "resource", NULL},
-                                          {"Manual Path", "manual_path", NULL}};
+                                          {"Manual Path", "manual_path", NULL},
+                                          {"Valid Strategies", "valid_strategies", NULL}};
     labels_print(cli, target, "", 16, labels, sizeof labels / sizeof labels[0]);
-    label_print(cli, "", 16, "Valid Strategies", joined(cli, json_object_get(target, "valid_strategies")));
     print_strategies(cli, json_object_get(target, "strategies"));
     print_list(cli, "Trigger conditions", json_object_get(target, "trigger_conditions"));
     print_list(cli, "Limitations", json_object_get(target, "limitations"));

@@ -79,37 +79,97 @@ static const char *gates_text(struct cli *cli, const json_t *gates)
     return text;
 }
 
+/* "5%", "site=lab, rack=2", "edge-1, edge-2" */
+static const char *target_text(struct cli *cli, const json_t *target)
+{
+    const char *text = "", *key;
+    json_t *value;
+    if (json_object_get(target, "percent"))
+        return arena_printf(&cli->arena, "%s%%", member_text(cli, target, "percent"));
+    json_object_foreach(json_object_get(target, "labels"), key, value) text =
+        arena_printf(&cli->arena, "%s%s%s=%s", text, *text ? ", " : "", key,
+                     member_text(cli, json_object_get(target, "labels"), key));
+    return *text ? text : member_text(cli, target, "nodes");
+}
+
 static void print_stages(struct cli *cli, const json_t *plan)
 {
-    static const char *const names[] = {"STAGE", "PHASE", "TARGET", "GATES", NULL};
+    static const char *const names[] = {"STAGE",     "PHASE",  "TARGET", "NODES",
+                                        "ACTIVATED", "FAILED", "GATES",  NULL};
     struct table table;
     size_t i;
     json_t *stage;
     table_begin(&table, cli, names);
     json_array_foreach(json_object_get(plan, "stages"), i, stage)
     {
+        const json_t *nodes = json_object_get(stage, "nodes");
         table_cell(&table, member_text(cli, stage, "stage_id"));
         table_cell(&table, member_text(cli, stage, "stage_phase"));
-        table_cell(&table, member_text(cli, stage, "target"));
+        table_cell(&table, target_text(cli, json_object_get(stage, "target")));
+        table_cell(&table, member_text(cli, nodes, "total"));
+        table_cell(&table, member_text(cli, nodes, "activated"));
+        table_cell(&table, member_text(cli, nodes, "failed"));
         table_cell(&table, gates_text(cli, json_object_get(stage, "gates")));
     }
     fputc('\n', cli->out);
     table_print(&table, NULL);
 }
 
+static void print_nodes(struct cli *cli, const json_t *plan)
+{
+    static const char *const names[] = {"NODE", "STATE", "STAGE", "VERSION", "UPDATED", "DETAIL", NULL};
+    static const char *const members[] = {"node_id",    "state",  "stage_id", "version",
+                                          "updated_at", "detail", NULL};
+    const json_t *nodes = json_object_get(plan, "nodes");
+    if (json_array_size(nodes) == 0)
+        return;
+    fputc('\n', cli->out);
+    rows_print(cli, nodes, names, members, NULL);
+    if (json_is_true(json_object_get(plan, "nodes_cut")))
+        fprintf(cli->out, "the first %zu of %s nodes\n", json_array_size(nodes),
+                member_text(cli, plan, "nodes_total"));
+}
+
+static void print_plan(struct cli *cli, const json_t *plan)
+{
+    static const struct label labels[] = {{"Plan ID", "plan_id", NULL},
+                                          {"Phase", "phase", NULL},
+                                          {"Current Stage", "current_stage_id", NULL},
+                                          {"Created At", "created_at", NULL},
+                                          {"Created By", "created_by", NULL},
+                                          {"Published At", "published_at", NULL},
+                                          {"Start At", "start_at", NULL},
+                                          {"Updated At", "updated_at", NULL},
+                                          {"Ended At", "ended_at", NULL},
+                                          {"Reason", "reason", NULL},
+                                          {"Last Actor", "last_actor", NULL},
+                                          {"Last Reason", "last_reason", NULL}};
+    static const struct label revert[] = {
+        {"State", "state", NULL},   {"Version", "version", NULL},     {"Pace", "pace", NULL},
+        {"Nodes", "nodes", NULL},   {"Offered", "offered", NULL},     {"Reverted", "reverted", NULL},
+        {"Failed", "failed", NULL}, {"Converged", "converged", NULL}, {"Message", "message", NULL}};
+    const json_t *artifact = json_object_get(plan, "artifact"), *wave = json_object_get(plan, "revert");
+    labels_print(cli, plan, "", 16, labels, sizeof labels / sizeof labels[0]);
+    label_print(cli, "", 16, "Artifact",
+                arena_printf(&cli->arena, "%s %s", member_text(cli, artifact, "name"),
+                             member_text(cli, artifact, "version")));
+    label_print(cli, "", 16, "Previous Version", member_text(cli, artifact, "previous_version"));
+    print_stages(cli, plan);
+    if (json_is_object(wave)) {
+        fputs("\nRevert:\n", cli->out);
+        labels_print(cli, wave, "  ", 14, revert, sizeof revert / sizeof revert[0]);
+    }
+    print_nodes(cli, plan);
+}
+
 enum cli_exit run_plan_describe(struct cli *cli)
 {
     json_t *plan = NULL;
     enum cli_exit exit = cli_call(cli, "GET", cli_read_path(cli, plan_path(cli, "")), NULL, &plan);
-    if (exit == CLI_DONE && cli->json) {
+    if (exit == CLI_DONE && cli->json)
         json_print(cli, plan);
-    } else if (exit == CLI_DONE) {
-        const json_t *artifact = json_object_get(plan, "artifact");
-        object_print(cli, plan);
-        fprintf(cli->out, "Artifact: %s %s\n", printable(cli, member_text(cli, artifact, "name")),
-                printable(cli, member_text(cli, artifact, "version")));
-        print_stages(cli, plan);
-    }
+    else if (exit == CLI_DONE)
+        print_plan(cli, plan);
     json_decref(plan);
     return exit;
 }

@@ -103,7 +103,12 @@ static void commands_send_what_the_interface_says(void **state)
         {{"audit", "export"}, "GET /v1/audit?order=asc&limit=1000", NULL},
         {{"audit", "verify"}, "GET /v1/audit/verify", NULL},
         {{"version", "--server"}, "GET /v1/version", NULL},
-        {{"rollout", "plan", "create", "--artifact-name=a", "--artifact-version=2.4", "--stage",
+        {{"rollout", "plan", "create", "--artifact=a", "--artifact-version=2"},
+         "POST /v1/rollouts",
+         "{\"artifact\":{\"name\":\"a\",\"version\":\"2\"},\"stages\":[{\"stage_id\":\"all\",\"target\":{"
+         "\"percent\":100},"
+         "\"gates\":[{\"kind\":\"manual\"}]}]}"},
+        {{"rollout", "plan", "create", "--artifact=a", "--artifact-version=2.4", "--stage",
           "canary:5%:soak=10m:success=95:manual:health", "--stage=lab:label=site=lab,rack=2",
           "--stage=two:nodes=e1,e2", "--plan-id=p", "--reason=r", "--publish"},
          "POST /v1/rollouts?publish=true",
@@ -375,8 +380,8 @@ static void plan_file_and_flags_are_joined(void **state)
     static const char *const stages[] = {"canary", "canary:5", "canary:5%:soak=x", "c:label=a",
                                          "c:200%", ":",        "c:nodes="};
     for (size_t i = 0; i < COUNT(stages); i++) {
-        ran = run("rollout", "plan", "create", "--artifact-name=a", "--artifact-version=1", "--stage",
-                  stages[i], "--orchestrator-url", "http://127.0.0.1:1", NULL);
+        ran = run("rollout", "plan", "create", "--artifact=a", "--artifact-version=1", "--stage", stages[i],
+                  "--orchestrator-url", "http://127.0.0.1:1", NULL);
         if (ran.exit != CLI_USAGE)
             fail_msg("--stage %s: exit %d, %s", stages[i], ran.exit, ran.err);
         ran_done(&ran);
@@ -424,6 +429,49 @@ static void preview_of_a_resource_without_server_still_explains(void **state)
     assert_int_equal(ran.exit, CLI_UNREACHABLE);
     assert_non_null(strstr(ran.out, "KindRolloutPlan"));
     ran_done(&ran);
+}
+
+/* Goal: a plan's description shows stages with their gates and counts, nodes, and how far a revert is.
+ * Method: a rolled back plan with two stages and a node; the table's lines. */
+static void description_shows_stages_nodes_and_revert(void **state)
+{
+    static const struct fake_reply reply = {
+        200,
+        "{\"plan_id\":\"p-7\",\"phase\":\"rolled_back\",\"artifact\":{\"name\":\"a\",\"version\":\"2\"},"
+        "\"stages\":["
+        "{\"stage_id\":\"canary\",\"stage_phase\":\"rolled_back\",\"target\":{\"percent\":5},\"nodes\":{"
+        "\"total\":3,"
+        "\"activated\":1,\"failed\":2},\"gates\":[{\"kind\":\"time_soak\",\"passed\":true},{\"kind\":"
+        "\"manual\","
+        "\"passed\":false}]},{\"stage_id\":\"lab\",\"stage_phase\":\"pending\",\"target\":{\"labels\":{"
+        "\"site\":\"x\"}},"
+        "\"gates\":[]},{\"stage_id\":\"two\",\"stage_phase\":\"pending\",\"target\":{\"nodes\":[\"e1\","
+        "\"e2\"]}}],"
+        "\"revert\":{\"state\":\"running\",\"offered\":1,\"converged\":false},\"nodes\":[{\"node_id\":\"e1\","
+        "\"state\":\"revert_offered\",\"stage_id\":\"canary\",\"version\":\"1\"}],\"nodes_total\":3,\"nodes_"
+        "cut\":true}",
+        0};
+    static const char *const wanted[] = {
+        "Phase:            rolled_back\n",
+        "Artifact:         a 2\n",
+        "STAGE   PHASE        TARGET  NODES  ACTIVATED  FAILED  GATES\n",
+        "canary  rolled_back  5%      3      1          2       time_soak passed, manual waiting\n",
+        "lab     pending      site=x  -      -          -       -\n",
+        "two     pending      e1, e2  -      -          -       -\n",
+        "Revert:\n  State:          running\n",
+        "e1    revert_offered  canary  1        -        -\n",
+        "the first 1 of 3 nodes\n"};
+    (void)state;
+    struct fake_server *server = fake_start(&reply, 1);
+    struct ran ran =
+        run("rollout", "plan", "describe", "--plan-id=p-7", "--orchestrator-url", server->url, NULL);
+    fake_stop(server);
+    assert_int_equal(ran.exit, CLI_DONE);
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        if (!strstr(ran.out, wanted[i]))
+            fail_msg("%s is missing in:\n%s", wanted[i], ran.out);
+    ran_done(&ran);
+    fake_free(server);
 }
 
 /* Goal: nothing that a server stores can steer the operator's terminal, and widths count characters.
@@ -519,6 +567,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(preview_works_offline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(preview_of_a_resource_without_server_still_explains, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(description_shows_stages_nodes_and_revert, set_up, tear_down),
         cmocka_unit_test_setup_teardown(control_characters_never_reach_the_terminal, set_up, tear_down),
         cmocka_unit_test_setup_teardown(broken_chain_over_http_exits_1, set_up, tear_down),
         cmocka_unit_test_setup_teardown(settings_keep_what_they_do_not_know, set_up, tear_down),

@@ -2,7 +2,8 @@
  *
  * A record stands under its seq; four indexes (category, event name, actor, resource) hold its seq under
  * their value, so a query reads what it returns and little more: it walks the most selective index that its
- * filter names and looks at each record found there. */
+ * filter names and looks at each record found there. Time never runs backwards along the trail, so a period
+ * is a range of seqs, found by halving. */
 #include "fsm/audit_store.h"
 
 #include <string.h>
@@ -156,6 +157,68 @@ static struct store_key query_prefix(const struct audit_filter *filter, bool *in
     return store_key1('a', span_of(NULL, 0));
 }
 
+/* --- a period as a range of seqs --- */
+
+static bool first_visit(void *context, struct span key, struct span value)
+{
+    uint64_t *seq = context;
+    (void)value;
+    *seq = get_u64((const uint8_t *)key.data + 1);
+    return false;
+}
+
+static bool timestamp_of(struct query *query, uint64_t seq, uint64_t *out)
+{
+    const struct store_key key = store_key_u64('a', seq);
+    struct audit_record record;
+    const bool found = view_get_record(query->view, &key, &audit_schema, &query->arena, &record);
+    if (found)
+        *out = record.timestamp;
+    else
+        view_fail(query->view, ERROR_CORRUPT, "audit record %llu is missing", (unsigned long long)seq);
+    arena_clear(&query->arena);
+    return found;
+}
+
+/* The first seq in [low, high) whose time is `time_ms` or later; `high` when there is none. */
+static uint64_t seq_at(struct query *query, uint64_t low, uint64_t high, uint64_t time_ms)
+{
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        uint64_t timestamp = 0;
+        if (!timestamp_of(query, middle, &timestamp))
+            return high;
+        if (timestamp < time_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct seq_range {
+    uint64_t first, limit; /* first <= seq < limit */
+};
+
+static struct seq_range query_range(struct query *query, bool oldest_first, uint64_t from_seq)
+{
+    const uint64_t end = view_audit_last(query->view) + 1;
+    const struct store_key prefix = store_key1('a', span_of(NULL, 0));
+    uint64_t begin = end;
+    view_scan(query->view, &prefix, false, first_visit, &begin);
+
+    struct seq_range range = {begin, end};
+    if (query->filter->start_ms != 0)
+        range.first = seq_at(query, begin, end, query->filter->start_ms);
+    if (query->filter->end_ms != 0 && query->filter->end_ms < UINT64_MAX)
+        range.limit = seq_at(query, begin, end, query->filter->end_ms + 1);
+    if (from_seq != 0 && oldest_first && from_seq > range.first)
+        range.first = from_seq;
+    if (from_seq != 0 && !oldest_first && from_seq < range.limit)
+        range.limit = from_seq + 1;
+    return range;
+}
+
 enum error_code view_audit(struct view *self, const struct audit_filter *filter, bool oldest_first,
                            uint64_t from_seq, bool (*visit)(void *context, const struct audit_record *record),
                            void *context, struct error *error)
@@ -166,16 +229,15 @@ enum error_code view_audit(struct view *self, const struct audit_filter *filter,
     if (code != ERROR_OK)
         return code;
 
-    struct store_key first = query_prefix(query.filter, &query.indexed);
-    struct store_key limit = store_key_after(&first);
-    if (from_seq != 0 && oldest_first)
-        store_key_append_u64(&first, from_seq);
-    else if (from_seq != 0 && from_seq < UINT64_MAX) {
-        limit = first;
-        store_key_append_u64(&limit, from_seq + 1);
-    }
     arena_init(&query.arena, QUERY_ARENA_BYTES);
-    view_scan_range(self, &first, &limit, !oldest_first, query_visit, &query);
+    const struct seq_range range = query_range(&query, oldest_first, from_seq);
+    if (range.first < range.limit) {
+        struct store_key first = query_prefix(query.filter, &query.indexed);
+        struct store_key limit = first;
+        store_key_append_u64(&first, range.first);
+        store_key_append_u64(&limit, range.limit);
+        view_scan_range(self, &first, &limit, !oldest_first, query_visit, &query);
+    }
     arena_done(&query.arena);
     return view_result(self, error);
 }

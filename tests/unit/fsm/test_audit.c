@@ -224,6 +224,12 @@ static void queries_agree_with_the_filter_over_the_whole_trail(void **state)
         {.source = "orchestrator"},
         {.source = "cli"},
         {.start_ms = FIXTURE_START_MS + 5000, .end_ms = FIXTURE_START_MS + 9000},
+        {.start_ms = 1},
+        {.end_ms = 1},
+        {.end_ms = FIXTURE_START_MS},
+        {.start_ms = FIXTURE_START_MS + 30001},
+        {.start_ms = FIXTURE_START_MS + 30000},
+        {.end_ms = FIXTURE_START_MS + 29999},
         {.event_type = "flags.set", .start_ms = FIXTURE_START_MS + 5000},
     };
     uint32_t found = 0;

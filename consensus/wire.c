@@ -151,7 +151,7 @@ static void end_links(struct wire *self, uint64_t node_id, const struct wire_lin
         link_close(link);
         if (peer != NULL) {
             peer->status.connected = false;
-            peer_retry(peer, RETRY_MIN_MS);
+            peer_retry(peer, 0); /* tells DOWN, too: this may be in the middle of the owner's work */
         }
     }
 }
@@ -247,8 +247,13 @@ enum wire_refusal wire_judge(struct wire *self, struct wire_link *link, const st
 static void on_retry(uv_timer_t *timer)
 {
     struct wire_peer *peer = timer->data;
-    if (!peer->wire->closing && peer->link == NULL)
-        link_connect(peer);
+    const bool was_up = peer->told_up;
+    if (peer->wire->closing || peer->link != NULL)
+        return;
+    peer->told_up = false;
+    link_connect(peer);
+    if (was_up)
+        wire_tell(peer->wire, peer->status.node_id, WIRE_PEER_DOWN, "the connection is made anew");
 }
 
 static void peer_retry(struct wire_peer *peer, uint64_t delay_ms)
@@ -270,6 +275,9 @@ void wire_peer_lost(struct wire_peer *peer, bool was_open, uint64_t opened_ms, i
     else
         peer_retry(peer, rejected ? RETRY_MAX_MS
                                   : RETRY_MIN_MS + random_next(self) % (RETRY_MAX_MS - RETRY_MIN_MS));
+    if (!was_open)
+        peer->attempt++;
+    peer->told_up = false;
     if (was_open)
         wire_tell(self, node_id, WIRE_PEER_DOWN, detail); /* the peer may be gone after any of these */
     if (refused)

@@ -44,6 +44,8 @@ struct wire_peer {
     uv_timer_t retry;
     struct wire_link *link;
     struct wire_peer_status status;
+    bool told_up;     /* the owner heard UP, and not yet DOWN */
+    uint32_t attempt; /* failed ones so far: each tries the next address that a name has */
     struct wire_peer *next;
 };
 

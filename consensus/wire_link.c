@@ -191,6 +191,7 @@ static void link_answer(struct wire_link *link, struct span payload, struct aren
     link_opened(link, &answer.hello);
     peer->status.connected = true;
     peer->status.connects++;
+    peer->told_up = true;
     wire_tell(link->wire, peer->status.node_id, WIRE_PEER_UP, link->address);
 }
 
@@ -317,7 +318,8 @@ void link_connect(struct wire_peer *peer)
     link->peer = peer;
     peer->link = link;
     snprintf(link->remote, sizeof link->remote, "%s", peer->status.address);
-    link->stream = wire_stream_connect(peer->wire->options.loop, peer->status.address, &events, link);
+    link->stream =
+        wire_stream_connect(peer->wire->options.loop, peer->status.address, peer->attempt, &events, link);
     wire_stream_timeout(link->stream, WIRE_HANDSHAKE_MS);
 }
 

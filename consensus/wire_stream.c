@@ -27,6 +27,7 @@ struct wire_stream {
     void *context;
     struct bytes flying;  /* given to libuv, until written */
     struct bytes pending; /* goes next, in one piece: what was sent meanwhile shares a call */
+    uint32_t attempt;     /* which of a name's addresses */
     uint32_t holds;       /* handles and requests that libuv may still call back for */
     int broken;           /* a write failed; told on the next loop turn */
     bool resolving;
@@ -186,19 +187,31 @@ static void connect_to(struct wire_stream *self, const struct sockaddr *address)
         break_later(self, status);
 }
 
+/* A name may have addresses of which only some are listened on (localhost is ::1 and 127.0.0.1). */
+static const struct sockaddr *pick(const struct addrinfo *found, uint32_t attempt)
+{
+    uint32_t count = 0;
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+        count++;
+    CHECK(count > 0, "a name resolved to nothing");
+    for (attempt %= count; attempt > 0; attempt--)
+        found = found->ai_next;
+    return found->ai_addr;
+}
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
     struct wire_stream *self = request->data;
     self->resolving = false;
     if (!self->closing && status == 0)
-        connect_to(self, found->ai_addr);
+        connect_to(self, pick(found, self->attempt));
     else if (!self->closing)
         end(self, status);
     uv_freeaddrinfo(found);
     let_go(self);
 }
 
-struct wire_stream *wire_stream_connect(uv_loop_t *loop, const char *address,
+struct wire_stream *wire_stream_connect(uv_loop_t *loop, const char *address, uint32_t attempt,
                                         const struct wire_stream_events *events, void *context)
 {
     struct wire_stream *self = stream_new(loop, events, context);
@@ -214,6 +227,7 @@ struct wire_stream *wire_stream_connect(uv_loop_t *loop, const char *address,
     } else {
         const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
         self->resolve.data = self;
+        self->attempt = attempt;
         const int status = uv_getaddrinfo(loop, &self->resolve, on_resolved, host, port, &hints);
         self->resolving = status == 0;
         self->holds += self->resolving;

@@ -30,7 +30,7 @@ struct wire_stream_events {
 
 /** Resolves (numbers at once, names on libuv's threads) and connects. An address that isn't "host:port" ends
  * as UV_EINVAL. */
-struct wire_stream *wire_stream_connect(uv_loop_t *loop, const char *address,
+struct wire_stream *wire_stream_connect(uv_loop_t *loop, const char *address, uint32_t attempt,
                                         const struct wire_stream_events *events, void *context)
     __attribute__((returns_nonnull));
 /** Takes the connection that waits at the listener and begins to read. */

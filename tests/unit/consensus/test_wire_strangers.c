@@ -217,6 +217,47 @@ static void junk_costs_its_connection_only(void **state)
     assert_witness_unharmed(self);
 }
 
+/* Goal: handshakes and frames that are almost right do no harm either.
+ * Method: 400 strangers whose hello has a few changed bits behind a right checksum, each with a frame behind
+ * it. */
+static void changed_handshakes_do_no_harm(void **state)
+{
+    struct fixture *self = *state;
+    struct node *node = open_with_witness(self);
+    uint64_t random = 20260102;
+    struct bytes hello;
+    bytes_init(&hello, 0);
+    wire_hello_encode(&(struct wire_hello){.protocol = WIRE_PROTOCOL,
+                                           .cluster_id = "c1",
+                                           .generation = 1,
+                                           .node_id = 777,
+                                           .incarnation = "x",
+                                           .start_counter = 1,
+                                           .nonce = 9,
+                                           .address = "host:1"},
+                      &hello);
+    for (unsigned i = 0; i < 400; i++) {
+        const int fd = stranger_connect(self, node);
+        uint8_t changed[128];
+        assert_true(hello.length <= sizeof changed);
+        memcpy(changed, hello.data, hello.length);
+        for (unsigned flips = i % 3; flips > 0; flips--) {
+            random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+            const size_t bit = (size_t)(random >> 33) % (hello.length * 8);
+            changed[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        uint8_t both[256];
+        wire_frame_head(span_of(changed, hello.length), both);
+        memcpy(both + WIRE_HEAD_BYTES, changed, hello.length);
+        stranger_send(fd, both, WIRE_HEAD_BYTES + hello.length);
+        turn(self);
+        close(fd);
+        self->stranger_count--;
+    }
+    bytes_done(&hello);
+    assert_witness_unharmed(self);
+}
+
 /* Goal: a frame may come byte by byte, and many in one packet.
  * Method: a hello and a frame in single bytes; then fifty frames in one send. */
 static void frames_come_in_any_pieces(void **state)
@@ -374,6 +415,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(later_start_ends_the_earlier_connection, set_up, tear_down),
         cmocka_unit_test_setup_teardown(copies_of_ourselves_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(junk_costs_its_connection_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(changed_handshakes_do_no_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(frames_come_in_any_pieces, set_up, tear_down),
         cmocka_unit_test_setup_teardown(silence_before_the_handshake_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flood_keeps_nobody_out, set_up, tear_down),

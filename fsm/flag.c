@@ -49,7 +49,7 @@ static const struct field define_fields[] = {
 const struct schema flag_define_schema = SCHEMA("flag definition", struct flag_define, define_fields);
 
 #define EXPECTED(type_name)                                                                                  \
-    FIELD(type_name, expected_version, "expected_version", FIELD_U64,                                        \
+    FIELD(type_name, expected_version, "expected_version", FIELD_U64, .min = 1,                              \
           .help = "refused when the flag has another")
 
 static const struct field set_fields[] = {

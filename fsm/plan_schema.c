@@ -42,7 +42,7 @@ static const struct field artifact_fields[] = {
 const struct schema plan_artifact_schema = SCHEMA("artifact", struct plan_artifact, artifact_fields);
 
 static const struct field target_fields[] = {
-    FIELD(plan_target, percent, "percent", FIELD_U64, .max = 100, .omit_empty = true,
+    FIELD(plan_target, percent, "percent", FIELD_U64, .min = 1, .max = 100, .omit_empty = true,
           .help = "of the fleet, 1 .. 100, by hash of plan and node"),
     FIELD(plan_target, labels, "labels", FIELD_MAP, COUNT(plan_target, label_count), .max = PLAN_LABELS_MAX,
           .omit_empty = true, .help = "all must match"),
@@ -53,9 +53,9 @@ const struct schema plan_target_schema = SCHEMA("target", struct plan_target, ta
 
 static const struct field gate_fields[] = {
     FIELD(plan_gate, kind, "kind", FIELD_ENUM, NAMES(gate_kind_names), .required = true),
-    FIELD(plan_gate, seconds, "seconds", FIELD_U64, .max = PLAN_SOAK_SECONDS_MAX, .omit_empty = true,
-          .help = "time_soak: how long the stage must be open"),
-    FIELD(plan_gate, min_percent, "min_percent", FIELD_U64, .max = 100, .omit_empty = true,
+    FIELD(plan_gate, seconds, "seconds", FIELD_U64, .min = 1, .max = PLAN_SOAK_SECONDS_MAX,
+          .omit_empty = true, .help = "time_soak: how long the stage must be open"),
+    FIELD(plan_gate, min_percent, "min_percent", FIELD_U64, .min = 1, .max = 100, .omit_empty = true,
           .help = "success_ratio: of the nodes that answered"),
 };
 static const struct schema gate_schema = SCHEMA("gate", struct plan_gate, gate_fields);

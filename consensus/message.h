@@ -1,7 +1,9 @@
-/* What nodes say to each other, as our own structs: the wire decodes bytes into them before libraft sees anything.
+/* What nodes say to each other, as our own structs: the wire decodes bytes into them before libraft sees
+ * anything.
  *
- * One msgpack array per message: [kind, term, wall_ms, ...]. Decoding is bounded (entries, bytes, addresses) and never
- * trusts a count: it is fuzzed. Nothing here includes raft.h; engine.c maps these to libraft's own. */
+ * One msgpack array per message: [kind, term, wall_ms, ...]. Decoding is bounded (entries, bytes, addresses)
+ * and never trusts a count: it is fuzzed. Nothing here includes raft.h; engine.c maps these to libraft's own.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -14,13 +16,13 @@
 #include "base/limits.h"
 
 enum message_kind {
-    MESSAGE_APPEND = 1,     /* AppendEntries (Raft figure 3.1), also the heartbeat */
+    MESSAGE_APPEND = 1, /* AppendEntries (Raft figure 3.1), also the heartbeat */
     MESSAGE_APPEND_RESULT,
-    MESSAGE_VOTE,           /* RequestVote and pre-vote */
+    MESSAGE_VOTE, /* RequestVote and pre-vote */
     MESSAGE_VOTE_RESULT,
-    MESSAGE_TIMEOUT_NOW,    /* leadership transfer */
+    MESSAGE_TIMEOUT_NOW,     /* leadership transfer */
     MESSAGE_SNAPSHOT_NEEDED, /* the leader's log no longer reaches back to you: fetch a checkpoint */
-    MESSAGE_CONFIRM,        /* do you still follow me in this term? (read confirmation) */
+    MESSAGE_CONFIRM,         /* do you still follow me in this term? (read confirmation) */
     MESSAGE_CONFIRM_RESULT,
     MESSAGE_KIND_COUNT
 };
@@ -64,12 +66,14 @@ struct message {
 /** One entry's data: a command, or a configuration, which is small. */
 #define MESSAGE_ENTRY_BYTES_MAX (COMMAND_BYTES_MAX + 4096u)
 
-/** Appends the encoded message. An append of more than GROUP_COMMANDS_MAX entries or past FRAME_BYTES_MAX is the caller's
- * mistake: split it first (GROUP_BYTES_MAX of data always fits). */
+/** Appends the encoded message. An append of more than GROUP_COMMANDS_MAX entries or past FRAME_BYTES_MAX is
+ * the caller's mistake: split it first (GROUP_BYTES_MAX of data always fits). */
 void message_encode(const struct message *message, struct bytes *out);
-/** Refused: unknown kinds, a request of term 0, entries whose terms fall or pass the sender's, an index past 2^53 - 1.
+/** Refused: unknown kinds, a request of term 0, entries whose terms fall or pass the sender's, an index past
+ * 2^53 - 1.
  *
  * @param out  entries live in the arena (at most 64 KiB of it), their data in `frame`; `from` is 0
  * @return ERROR_CORRUPT with a reason */
-enum error_code message_decode(struct span frame, struct arena *arena, struct message *out, struct error *error) MUST_USE;
+enum error_code message_decode(struct span frame, struct arena *arena, struct message *out,
+                               struct error *error) MUST_USE;
 const char *message_kind_name(enum message_kind kind);

@@ -110,6 +110,7 @@ static void on_promoted(void *context, const struct result *result, const struct
     struct leader *self = context;
     (void)result;
     self->promoting = false;
+    self->promote_again_ms = 0;
     if (error)
         log_info("leader", "promotion ended", "error=\"%s\"", error->message);
 }

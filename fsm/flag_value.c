@@ -120,17 +120,41 @@ bool flag_value_check(enum flag_type type, struct span given, struct arena *aren
     return fits;
 }
 
+static bool has_real(json_t *json)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    if (json_is_real(json))
+        return true;
+    json_object_foreach(json, key, member)
+    {
+        if (has_real(member))
+            return true;
+    }
+    json_array_foreach(json, i, member)
+    {
+        if (has_real(member))
+            return true;
+    }
+    return false;
+}
+
+/* Records are hashed, so their text must be the same whatever writes it, and releases of Jansson differ in
+ * the digits that they give a fraction. */
 const char *flag_value_describe(struct span value, struct arena *arena)
 {
     json_t *json = flag_value_json(value);
-    char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-    CHECK(text != NULL, "a stored value of %zu bytes has no JSON form", value.bytes);
-    const size_t length = strlen(text);
-    const char *described = length <= DESCRIBE_BYTES_MAX ? arena_text(arena, text, length)
-                                                         : arena_printf(arena, "(%zu bytes)", length);
-    free(text);
+    const char *described = NULL;
+    if (!has_real(json)) {
+        char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+        CHECK(text != NULL, "a stored value of %zu bytes has no JSON form", value.bytes);
+        if (strlen(text) <= DESCRIBE_BYTES_MAX)
+            described = arena_text(arena, text, strlen(text));
+        free(text);
+    }
     json_decref(json);
-    return described;
+    return described != NULL ? described : arena_printf(arena, "(%zu bytes)", value.bytes);
 }
 
 void apply_answer_json(struct apply *apply, json_t *object)

@@ -90,7 +90,7 @@ static uint64_t plan_due_ms(const struct plan *plan, uint64_t now_ms)
     if (plan->phase == PLAN_ACTIVE && plan->stages[plan->current].phase == STAGE_OPEN)
         return stage_soak_end_ms(&plan->stages[plan->current], now_ms);
     if (plan->phase == PLAN_ROLLED_BACK && plan_wave_ready(plan))
-        return now_ms;
+        return now_ms == 0 ? 1 : now_ms; /* 0 would mean never */
     return 0;
 }
 

@@ -118,6 +118,7 @@ void plan_tick(struct apply *apply, uint64_t stuck_after_ms)
 
 struct first_time {
     size_t head;
+    bool found;
     uint64_t time_ms;
 };
 
@@ -126,23 +127,25 @@ static bool take_first(void *context, struct span key, struct span value)
     struct first_time *first = context;
     (void)value;
     CHECK(key.bytes > first->head + 8, "a time key of %zu bytes", key.bytes);
+    first->found = true;
     first->time_ms = get_u64((const uint8_t *)key.data + first->head);
     return false;
 }
 
-static uint64_t first_time(struct view *view, struct store_key prefix)
+static struct first_time first_time(struct view *view, struct store_key prefix)
 {
     struct first_time first = {.head = prefix.length};
     view_scan(view, &prefix, false, take_first, &first);
-    return first.time_ms;
+    return first;
 }
 
 uint64_t plan_next_deadline_ms(struct view *view, uint64_t stuck_after_ms)
 {
-    const uint64_t due_ms = first_time(view, due_prefix());
-    const uint64_t moved_ms = stuck_after_ms == 0 ? 0 : first_time(view, unmoved_prefix(false));
-    const uint64_t stuck_ms = moved_ms == 0 ? 0 : moved_ms + stuck_after_ms;
-    if (due_ms == 0 || (stuck_ms != 0 && stuck_ms < due_ms))
-        return stuck_ms;
-    return due_ms;
+    const struct first_time due = first_time(view, due_prefix());
+    const struct first_time unmoved = first_time(view, unmoved_prefix(false));
+    const bool may_stall = stuck_after_ms != 0 && unmoved.found;
+    const uint64_t stuck_ms = unmoved.time_ms + stuck_after_ms;
+    if (!may_stall)
+        return due.found ? due.time_ms : 0;
+    return due.found && due.time_ms < stuck_ms ? due.time_ms : stuck_ms;
 }

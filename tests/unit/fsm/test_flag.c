@@ -258,6 +258,21 @@ static void evaluation_carries_its_index(void **state)
     assert_string_equal(flag_at(fixture, "PROMPT_MODE", "index"), "2");
 }
 
+/* Goal: a value with fractions is measured in its record, not printed: records are hashed, and printing a
+ * fraction depends on who prints. Method: an object with one deep inside, and one without. */
+static void fractions_are_not_printed_in_records(void **state)
+{
+    struct fixture *fixture = *state;
+    define(fixture, "o", "object", "{}");
+    set(fixture, "o", "{\"a\": [{\"b\": 0.1}]}");
+    set(fixture, "o", "{\"a\": [{\"b\": 1}]}");
+    const struct audit_filter filter = {.event_type = "flags.set"};
+    const struct fixture_records *rows = fixture_records(fixture, &filter);
+    assert_string_equal(fixture_field(&rows->rows[0], "value"), "(16 bytes)");
+    assert_string_equal(fixture_field(&rows->rows[1], "value"), "{\"a\":[{\"b\":1}]}");
+    assert_string_equal(flag_at(fixture, "o", "stored"), "{\"a\":[{\"b\":1}]}");
+}
+
 /* Goal: a long value is stored whole and only measured in its record; one past the bound is refused.
  * Method: 4,000 bytes; 16,385 bytes. */
 static void long_values_have_a_bound(void **state)
@@ -267,7 +282,7 @@ static void long_values_have_a_bound(void **state)
                   RESULT_OK);
     const struct audit_filter filter = {.event_type = "flags.set"};
     const struct fixture_records *rows = fixture_records(fixture, &filter);
-    assert_string_equal(fixture_field(&rows->rows[0], "value"), "(4002 bytes)");
+    assert_string_equal(fixture_field(&rows->rows[0], "value"), "(4003 bytes)");
     assert_int_equal(strlen(flag_at(fixture, "PROMPT_MODE", "value")), 4002);
 
     struct flag_set body;
@@ -355,6 +370,7 @@ int main(void)
         plan_test(expected_version_guards_a_change),
         plan_test(several_changes_are_all_or_nothing),
         plan_test(evaluation_carries_its_index),
+        plan_test(fractions_are_not_printed_in_records),
         plan_test(long_values_have_a_bound),
         plan_test(list_pages_hold_every_flag_once),
         plan_test(bad_page_is_refused),

@@ -105,24 +105,30 @@ void flow_act_answer(struct request *request)
 
 /* --- a read --- */
 
-/* How old an unconfirmed answer may be: since when this node last knew that it was up to date. */
+/* How old an unconfirmed answer may be: since when this node last knew that it was up to date. While it knows
+ * of no leader, that was before it lost contact with the majority. */
+static uint64_t age_ms(const struct service_status *node, uint64_t now_ms)
+{
+    const struct consensus_status *status = &node->consensus;
+    uint64_t taken_ms = now_ms > node->monotonic_ms ? now_ms - node->monotonic_ms : 0;
+    if (status->contact_lost_ms != 0 && (status->leader_id == 0 || status->leader_id == status->node_id))
+        return now_ms > status->contact_lost_ms ? now_ms - status->contact_lost_ms : 0;
+    if (status->leader_id != 0 && status->leader_id == status->node_id)
+        return taken_ms;
+    for (uint32_t i = 0; i < status->member_count; i++)
+        if (status->members[i].node_id == status->leader_id && status->members[i].heard_ms != UINT64_MAX)
+            return taken_ms + status->members[i].heard_ms;
+    return UINT64_MAX;
+}
+
 static void add_age(struct request *request)
 {
     struct service_status *node = arena_new(&request->arena, sizeof(*node));
     service_status(request->service, node);
-    const struct consensus_status *status = &node->consensus;
-    uint64_t now_ms = service_now_ms(request->service), age_ms = UINT64_MAX;
-    uint64_t taken_ms = now_ms > node->monotonic_ms ? now_ms - node->monotonic_ms : 0;
-    if (status->leader_id != 0 && status->leader_id == status->node_id)
-        age_ms = status->contact_lost_ms == 0 || status->contact_lost_ms > now_ms
-                     ? taken_ms
-                     : now_ms - status->contact_lost_ms;
-    for (uint32_t i = 0; i < status->member_count && age_ms == UINT64_MAX; i++)
-        if (status->members[i].node_id == status->leader_id && status->members[i].heard_ms != UINT64_MAX)
-            age_ms = taken_ms + status->members[i].heard_ms;
+    uint64_t age = age_ms(node, service_now_ms(request->service));
     char text[24] = "unknown";
-    if (age_ms != UINT64_MAX)
-        snprintf(text, sizeof(text), "%" PRIu64, age_ms);
+    if (age != UINT64_MAX)
+        snprintf(text, sizeof(text), "%" PRIu64, age);
     answer_header(request, "X-Autonomy-Age-Ms", text);
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,6 +40,8 @@
 #define BODY_DRAIN_FACTOR                                                                                    \
     4u /* so many times its limit of a body is read and thrown away, then the client is cut */
 #define LISTEN_BACKLOG 1024
+#define DESCRIPTORS_RESERVED                                                                                 \
+    1024u /* of the process: two stores, the wire, the audit mirror, state transfers */
 
 struct http_server {
     struct http_options options;
@@ -476,6 +479,25 @@ static void fill_in(struct http_options *options)
         options->write_timeout_ms = WRITE_TIMEOUT_DEFAULT_MS;
 }
 
+/* Clients must not take the descriptors that the stores need: the process gets enough of them, or fewer
+ * clients are let in. */
+static void fit_descriptors(struct http_options *options)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)options->connections_max + DESCRIPTORS_RESERVED;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
+        return;
+    uint32_t fitting =
+        (uint32_t)(limit.rlim_cur >= 2 * DESCRIPTORS_RESERVED ? limit.rlim_cur - DESCRIPTORS_RESERVED
+                                                              : limit.rlim_cur / 2);
+    log_warn("http", "fewer connections than configured", "connections=%u configured=%u open_files=%llu",
+             fitting, options->connections_max, (unsigned long long)limit.rlim_cur);
+    options->connections_max = fitting;
+}
+
 static struct MHD_Daemon *start_daemon(struct http_server *self)
 {
     const struct http_options *options = &self->options;
@@ -503,6 +525,7 @@ enum error_code http_server_open(const struct http_options *options, struct http
     self->options.listen_address = NULL; /* the caller's; not needed later */
     self->clock = clock_system();
     fill_in(&self->options);
+    fit_descriptors(&self->options);
     enum error_code code = open_socket(self, options->listen_address, error);
     if (code != ERROR_OK) {
         free(self);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -299,6 +301,79 @@ static void connections_per_address_are_bounded(void **state)
     assert_int_equal(status, 200);
 }
 
+static void ask_on_each(struct http_server *server, int *fds, int count)
+{
+    for (int i = 0; i < count; i++) {
+        fds[i] = http_connect(http_server_port(server));
+        assert_true(http_send_text(fds[i], "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n"));
+    }
+}
+
+static int answered(const int *fds, int count)
+{
+    int sum = 0;
+    char byte;
+    for (int i = 0; i < count; i++)
+        sum += recv(fds[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+    return sum;
+}
+
+/* Waits until so many have their answer, and then a while for one more. @return how many have it */
+static int served(const int *fds, int count, int expected)
+{
+    for (int i = 0; i < PATIENCE_MS / 10 && answered(fds, count) < expected; i++)
+        nap_ms(10);
+    nap_ms(300);
+    return answered(fds, count);
+}
+
+/* Goal: past the bound of all connections, clients wait in line; a place that becomes free goes to the next.
+ * Method: bound of 4, six clients: four are served, then the others. */
+static void connections_are_bounded(void **state)
+{
+    struct http_fixture *self = *state;
+    struct http_server *server = NULL;
+    struct error error = {0};
+    struct http_options options = {
+        .service = self->service, .listen_address = "127.0.0.1:0", .threads = 1, .connections_max = 4};
+    int fds[6];
+    assert_int_equal(http_server_open(&options, &server, &error), ERROR_OK);
+    ask_on_each(server, fds, 6);
+    assert_int_equal(served(fds, 6, 4), 4);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+    for (int i = 4; i < 6; i++) {
+        struct http_answer answer = http_receive(fds[i]);
+        assert_status(&answer, 200);
+        http_answer_done(&answer);
+        close(fds[i]);
+    }
+    http_server_close(server);
+}
+
+/* Goal: clients can't take the descriptors that the stores need, whatever the process may open.
+ * Method: a process that may open 160 files serves at most half as many clients. It is the last test: the
+ * limit stays. */
+static void descriptors_are_left_for_the_stores(void **state)
+{
+    struct http_fixture *self = *state;
+    struct http_server *server = NULL;
+    struct error error = {0};
+    struct http_options options = {.service = self->service, .listen_address = "127.0.0.1:0", .threads = 1};
+    struct rlimit few = {160, 160};
+    int fds[100];
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(http_server_open(&options, &server, &error), ERROR_OK);
+    few.rlim_cur = few.rlim_max = 4096;
+    int raised = setrlimit(RLIMIT_NOFILE, &few); /* for the clients, which are in the same process */
+    int count = raised == 0 ? 100 : 50;
+    ask_on_each(server, fds, count);
+    assert_int_equal(served(fds, count, count < 80 ? count : 80), count < 80 ? count : 80);
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    http_server_close(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +389,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(client_leaves_while_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connection_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connections_per_address_are_bounded, set_up_narrow, tear_down),
+        cmocka_unit_test_setup_teardown(connections_are_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(descriptors_are_left_for_the_stores, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,50 @@ static void no_quorum_leaves_stale_reads_and_health(void **state)
     service_fake_hold(self->service, false);
 }
 
+static void assert_age(struct http_fixture *self, const char *least, unsigned long least_ms)
+{
+    struct http_answer answer = fixture_get(self, FLAG "?consistency=stale");
+    unsigned long age_ms = 0;
+    assert_status(&answer, 200);
+    if (strcmp(least, "unknown") == 0) {
+        assert_string_equal(http_answer_header(&answer, "X-Autonomy-Age-Ms"), "unknown");
+    } else {
+        assert_int_equal(sscanf(http_answer_header(&answer, "X-Autonomy-Age-Ms"), "%lu", &age_ms), 1);
+        assert_in_range(age_ms, least_ms, least_ms + PATIENCE_MS);
+    }
+    http_answer_done(&answer);
+}
+
+/* Goal: a stale answer says how old it may be, as far as the node can know.
+ * Method: a leader with and without its majority, a follower that heard its leader 5 s ago, or never, nodes
+ * without one. */
+static void stale_answers_say_their_age(void **state)
+{
+    struct http_fixture *self = *state;
+    assert_age(self, "", 0);
+    struct service_status *status = service_fake_status_lock(self->service);
+    status->consensus.contact_lost_ms = service_now_ms(self->service) - 7000;
+    service_fake_status_unlock(self->service);
+    assert_age(self, "", 7000);
+    status = service_fake_status_lock(self->service);
+    status->consensus.leader_id = 0;
+    service_fake_status_unlock(self->service);
+    assert_age(self, "", 7000);
+    status = service_fake_status_lock(self->service);
+    status->consensus.contact_lost_ms = 0;
+    service_fake_status_unlock(self->service);
+    assert_age(self, "unknown", 0);
+    status = service_fake_status_lock(self->service);
+    status->consensus.leader_id = 2;
+    status->consensus.members[1].heard_ms = 5000;
+    service_fake_status_unlock(self->service);
+    assert_age(self, "", 5000);
+    status = service_fake_status_lock(self->service);
+    status->consensus.members[1].heard_ms = UINT64_MAX;
+    service_fake_status_unlock(self->service);
+    assert_age(self, "unknown", 0);
+}
+
 /* Goal: a client's timeout is honoured, but capped.
  * Method: what the fake was asked for, with none, a small and a huge one. */
 static void timeouts_are_capped(void **state)
@@ -352,6 +396,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(full_queue_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_quorum_is_unknown_within_the_deadline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_quorum_leaves_stale_reads_and_health, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(stale_answers_say_their_age, set_up, tear_down),
         cmocka_unit_test_setup_teardown(timeouts_are_capped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_poll_ends_with_news, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_poll_ends_without_news, set_up, tear_down),

@@ -30,6 +30,7 @@ OWNERS = {
     r"curl/.*": ["node/*.c", "tools/autonomy/*"],
     r"cyaml/.*": ["node/config.c"],
     r"yaml\.h": ["tools/autonomy/yaml.c"],
+    r"zlib\.h": ["tools/autonomy/archive.c"],
     r"gnutls/.*": ["base/hash.c"],
     r"pthread\.h|threads\.h": ["base/worker.c", "node/*.c", "node/http/*"],
 }

@@ -40,9 +40,8 @@ static json_t *typed_value(struct cli *cli, const char *key, const char *type, c
 {
     struct error error = {0};
     json_t *value = NULL;
-    if (strcmp(type, "string") == 0)
-        value = json_string(text);
-    else if (strcmp(type, "bool") == 0 && (strcmp(text, "1") == 0 || strcmp(text, "0") == 0))
+    bool digit = strcmp(type, "bool") == 0 && (strcmp(text, "1") == 0 || strcmp(text, "0") == 0);
+    if (digit || strcmp(type, "string") == 0)
         value = json_string(text);
     else if (json_parse(span_text(text), &value, &error) != ERROR_OK)
         value = NULL;

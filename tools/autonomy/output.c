@@ -83,6 +83,7 @@ void table_cell(struct table *self, const char *text)
 void table_print(struct table *self, const char *empty)
 {
     uint32_t widths[TABLE_COLUMNS_MAX] = {0};
+    CHECK(self->columns > 0, "a table without columns");
     CHECK(self->cell_count % self->columns == 0, "%u cells in %u columns", self->cell_count, self->columns);
     for (uint32_t c = 0; c < self->columns; c++)
         widths[c] = width_of(self->names[c]);

@@ -50,6 +50,16 @@ static void explain_number(struct cli *cli, const struct client_answer *answer)
         fprintf(cli->err, "in YAML, quotes make a number a text: version: \"2\"\n");
 }
 
+/* No leader, no quorum: what still works, and where the reason stands. */
+static void explain_unavailable(struct cli *cli, const struct client_answer *answer)
+{
+    if (answer->status != 503 && answer->status != 504)
+        return;
+    if (command_flag(cli->command, "consistency", 0))
+        fprintf(cli->err, "without a quorum, --consistency stale reads what the answering node has\n");
+    fprintf(cli->err, "why: autonomy ha quorum status\n");
+}
+
 static void explain_denied(struct cli *cli)
 {
     if (!cli_value(cli, "operator"))
@@ -80,6 +90,7 @@ static void explain(struct cli *cli, struct client *client, const struct client_
         if (next)
             fprintf(cli->err, "%s\n", next);
         explain_number(cli, answer);
+        explain_unavailable(cli, answer);
         if (answer->exit == CLI_DENIED)
             explain_denied(cli);
         break;

@@ -32,113 +32,112 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* A command line, and what it has to send. */
+static const struct {
+    const char *arguments[16];
+    const char *request, *body;
+} sent[] = {
+    {{"rollout", "plan", "publish", "--plan-id=p"}, "POST /v1/rollouts/p/publish", "{}"},
+    {{"rollout", "plan", "resume", "--plan-id=p", "--reason=r"},
+     "POST /v1/rollouts/p/resume",
+     "{\"reason\":\"r\"}"},
+    {{"rollout", "plan", "cancel", "--plan-id=p", "--yes"}, "POST /v1/rollouts/p/cancel", "{}"},
+    {{"rollout", "stuck", "--threshold=90m"}, "GET /v1/rollouts/stuck?threshold_seconds=5400", NULL},
+    {{"rollout", "gate", "approve", "--plan-id=p", "--stage-id=s", "--reason=r"},
+     "POST /v1/rollouts/p/stages/s/gates/approve",
+     "{\"reason\":\"r\"}"},
+    {{"rollout", "halt", "--plan-id=p", "--stage-id=s", "--reason=r", "--yes"},
+     "POST /v1/rollouts/p/halt",
+     "{\"stage_id\":\"s\",\"reason\":\"r\"}"},
+    {{"rollout", "recover", "--plan-id=p", "--strategy=rollback", "--reason=r", "--pace=staged",
+      "--policy=keep", "--yes"},
+     "POST /v1/rollouts/p/recover",
+     "{\"strategy\":\"rollback\",\"reason\":\"r\",\"pace\":\"staged\",\"policy\":\"keep\"}"},
+    {{"rollout", "recover", "--plan-id=p", "--strategy=retry", "--reason=r"},
+     "POST /v1/rollouts/p/recover",
+     "{\"strategy\":\"retry\",\"reason\":\"r\"}"},
+    {{"rollout", "recover", "--plan-id=p", "--strategy=rollback", "--reason=r", "--dry-run"},
+     "POST /v1/rollback/preview",
+     "{\"target\":\"rollout_plan\",\"resource\":\"p\",\"strategy\":\"rollback\"}"},
+    {{"rollback", "preview", "--target=rollout_stage", "--resource=p/s"},
+     "POST /v1/rollback/preview",
+     "{\"target\":\"rollout_stage\",\"resource\":\"p/s\"}"},
+    {{"rollback", "execute", "--target=rollout_plan", "--resource=p", "--reason=r", "--yes",
+      "--preview-token=t"},
+     "POST /v1/rollback/execute",
+     "{\"target\":\"rollout_plan\",\"resource\":\"p\",\"strategy\":\"rollback\",\"reason\":\"r\","
+     "\"preview_token\":\"t\"}"},
+    {{"rollback", "execute", "--target=ha_leader_resign", "--reason=r"},
+     "POST /v1/rollback/execute",
+     "{\"target\":\"ha_leader_resign\",\"resource\":\"current\",\"strategy\":\"resign\",\"reason\":"
+     "\"r\"}"},
+    {{"rollback", "execute", "--target=rollout_stage", "--resource=p/s", "--reason=r", "--yes", "--dry-run"},
+     "POST /v1/rollback/preview",
+     "{\"target\":\"rollout_stage\",\"resource\":\"p/s\",\"strategy\":\"halt\"}"},
+    {{"ha", "quorum", "status"}, "GET /v1/ha/quorum", NULL},
+    {{"ha", "failover", "trigger", "--reason=r", "--target-node=n2"},
+     "POST /v1/ha/failover",
+     "{\"reason\":\"r\",\"target_node\":\"n2\"}"},
+    {{"ha", "members", "list"}, "GET /v1/ha/members?limit=1000", NULL},
+    {{"flags", "get", "A"}, "GET /v1/flags/A", NULL},
+    {{"flags", "define", "A", "--type=integer", "--default=1", "--safe=0", "--description=d"},
+     "PUT /v1/flags/A/definition",
+     "{\"type\":\"integer\",\"default\":1,\"safe\":0,\"description\":\"d\"}"},
+    {{"kill-switch", "activate", "S", "--reason=r"},
+     "POST /v1/kill-switches/S/activate",
+     "{\"reason\":\"r\"}"},
+    {{"kill-switch", "reset", "S", "--reason=r", "--approver=a", "--root-cause=c", "--force"},
+     "POST /v1/kill-switches/S/reset",
+     "{\"reason\":\"r\",\"approver\":\"a\",\"root_cause\":\"c\",\"force\":true}"},
+    {{"kill-switch", "define", "S", "--flags=A,B"}, "PUT /v1/kill-switches/S", "{\"flags\":[\"A\",\"B\"]}"},
+    {{"kill-switch", "define", "S", "--all"}, "PUT /v1/kill-switches/S", "{\"all\":true}"},
+    {{"audit", "query", "--category=ha", "--limit=10", "--start-time=2026-01-02T03:04:05Z"},
+     "GET /v1/audit?category=ha&start_time=2026-01-02T03%3A04%3A05Z&limit=10",
+     NULL},
+    {{"audit", "export"}, "GET /v1/audit?order=asc&limit=1000", NULL},
+    {{"audit", "verify"}, "GET /v1/audit/verify", NULL},
+    {{"version", "--server"}, "GET /v1/version", NULL},
+    {{"rollout", "plan", "create", "--artifact=a", "--artifact-version=2"},
+     "POST /v1/rollouts",
+     "{\"artifact\":{\"name\":\"a\",\"version\":\"2\"},\"stages\":[{\"stage_id\":\"all\",\"target\":{"
+     "\"percent\":100},"
+     "\"gates\":[{\"kind\":\"manual\"}]}]}"},
+    {{"rollout", "plan", "create", "--artifact=a", "--artifact-version=2.4", "--stage",
+      "canary:5%:soak=10m:success=95:manual:health", "--stage=lab:label=site=lab,rack=2",
+      "--stage=two:nodes=e1,e2", "--plan-id=p", "--reason=r", "--publish"},
+     "POST /v1/rollouts?publish=true",
+     "{\"artifact\":{\"name\":\"a\",\"version\":\"2.4\"},\"plan_id\":\"p\",\"reason\":\"r\",\"stages\":["
+     "{\"stage_id\":\"canary\",\"target\":{\"percent\":5},\"gates\":[{\"kind\":\"time_soak\",\"seconds\":"
+     "600},"
+     "{\"kind\":\"success_ratio\",\"min_percent\":95},{\"kind\":\"manual\"},{\"kind\":\"health\"}]},"
+     "{\"stage_id\":\"lab\",\"target\":{\"labels\":{\"site\":\"lab\",\"rack\":\"2\"}}},"
+     "{\"stage_id\":\"two\",\"target\":{\"nodes\":[\"e1\",\"e2\"]}}]}"},
+};
+
 /* Goal: each command asks the route and sends the body that the interface says.
  * Method: one command line a row; the captured request line and body. */
 static void commands_send_what_the_interface_says(void **state)
 {
-    static const struct {
-        const char *arguments[16];
-        const char *request, *body;
-    } rows[] = {
-        {{"rollout", "plan", "publish", "--plan-id=p"}, "POST /v1/rollouts/p/publish", "{}"},
-        {{"rollout", "plan", "resume", "--plan-id=p", "--reason=r"},
-         "POST /v1/rollouts/p/resume",
-         "{\"reason\":\"r\"}"},
-        {{"rollout", "plan", "cancel", "--plan-id=p", "--yes"}, "POST /v1/rollouts/p/cancel", "{}"},
-        {{"rollout", "stuck", "--threshold=90m"}, "GET /v1/rollouts/stuck?threshold_seconds=5400", NULL},
-        {{"rollout", "gate", "approve", "--plan-id=p", "--stage-id=s", "--reason=r"},
-         "POST /v1/rollouts/p/stages/s/gates/approve",
-         "{\"reason\":\"r\"}"},
-        {{"rollout", "halt", "--plan-id=p", "--stage-id=s", "--reason=r", "--yes"},
-         "POST /v1/rollouts/p/halt",
-         "{\"stage_id\":\"s\",\"reason\":\"r\"}"},
-        {{"rollout", "recover", "--plan-id=p", "--strategy=rollback", "--reason=r", "--pace=staged",
-          "--policy=keep", "--yes"},
-         "POST /v1/rollouts/p/recover",
-         "{\"strategy\":\"rollback\",\"reason\":\"r\",\"pace\":\"staged\",\"policy\":\"keep\"}"},
-        {{"rollout", "recover", "--plan-id=p", "--strategy=retry", "--reason=r"},
-         "POST /v1/rollouts/p/recover",
-         "{\"strategy\":\"retry\",\"reason\":\"r\"}"},
-        {{"rollout", "recover", "--plan-id=p", "--strategy=rollback", "--reason=r", "--dry-run"},
-         "POST /v1/rollback/preview",
-         "{\"target\":\"rollout_plan\",\"resource\":\"p\",\"strategy\":\"rollback\"}"},
-        {{"rollback", "preview", "--target=rollout_stage", "--resource=p/s"},
-         "POST /v1/rollback/preview",
-         "{\"target\":\"rollout_stage\",\"resource\":\"p/s\"}"},
-        {{"rollback", "execute", "--target=rollout_plan", "--resource=p", "--reason=r", "--yes",
-          "--preview-token=t"},
-         "POST /v1/rollback/execute",
-         "{\"target\":\"rollout_plan\",\"resource\":\"p\",\"strategy\":\"rollback\",\"reason\":\"r\","
-         "\"preview_token\":\"t\"}"},
-        {{"rollback", "execute", "--target=ha_leader_resign", "--reason=r"},
-         "POST /v1/rollback/execute",
-         "{\"target\":\"ha_leader_resign\",\"resource\":\"current\",\"strategy\":\"resign\",\"reason\":"
-         "\"r\"}"},
-        {{"rollback", "execute", "--target=rollout_stage", "--resource=p/s", "--reason=r", "--yes",
-          "--dry-run"},
-         "POST /v1/rollback/preview",
-         "{\"target\":\"rollout_stage\",\"resource\":\"p/s\",\"strategy\":\"halt\"}"},
-        {{"ha", "quorum", "status"}, "GET /v1/ha/quorum", NULL},
-        {{"ha", "failover", "trigger", "--reason=r", "--target-node=n2"},
-         "POST /v1/ha/failover",
-         "{\"reason\":\"r\",\"target_node\":\"n2\"}"},
-        {{"ha", "members", "list"}, "GET /v1/ha/members?limit=1000", NULL},
-        {{"flags", "get", "A"}, "GET /v1/flags/A", NULL},
-        {{"flags", "define", "A", "--type=integer", "--default=1", "--safe=0", "--description=d"},
-         "PUT /v1/flags/A/definition",
-         "{\"type\":\"integer\",\"default\":1,\"safe\":0,\"description\":\"d\"}"},
-        {{"kill-switch", "activate", "S", "--reason=r"},
-         "POST /v1/kill-switches/S/activate",
-         "{\"reason\":\"r\"}"},
-        {{"kill-switch", "reset", "S", "--reason=r", "--approver=a", "--root-cause=c", "--force"},
-         "POST /v1/kill-switches/S/reset",
-         "{\"reason\":\"r\",\"approver\":\"a\",\"root_cause\":\"c\",\"force\":true}"},
-        {{"kill-switch", "define", "S", "--flags=A,B"},
-         "PUT /v1/kill-switches/S",
-         "{\"flags\":[\"A\",\"B\"]}"},
-        {{"kill-switch", "define", "S", "--all"}, "PUT /v1/kill-switches/S", "{\"all\":true}"},
-        {{"audit", "query", "--category=ha", "--limit=10", "--start-time=2026-01-02T03:04:05Z"},
-         "GET /v1/audit?category=ha&start_time=2026-01-02T03%3A04%3A05Z&limit=10",
-         NULL},
-        {{"audit", "export"}, "GET /v1/audit?order=asc&limit=1000", NULL},
-        {{"audit", "verify"}, "GET /v1/audit/verify", NULL},
-        {{"version", "--server"}, "GET /v1/version", NULL},
-        {{"rollout", "plan", "create", "--artifact=a", "--artifact-version=2"},
-         "POST /v1/rollouts",
-         "{\"artifact\":{\"name\":\"a\",\"version\":\"2\"},\"stages\":[{\"stage_id\":\"all\",\"target\":{"
-         "\"percent\":100},"
-         "\"gates\":[{\"kind\":\"manual\"}]}]}"},
-        {{"rollout", "plan", "create", "--artifact=a", "--artifact-version=2.4", "--stage",
-          "canary:5%:soak=10m:success=95:manual:health", "--stage=lab:label=site=lab,rack=2",
-          "--stage=two:nodes=e1,e2", "--plan-id=p", "--reason=r", "--publish"},
-         "POST /v1/rollouts?publish=true",
-         "{\"artifact\":{\"name\":\"a\",\"version\":\"2.4\"},\"plan_id\":\"p\",\"reason\":\"r\",\"stages\":["
-         "{\"stage_id\":\"canary\",\"target\":{\"percent\":5},\"gates\":[{\"kind\":\"time_soak\",\"seconds\":"
-         "600},"
-         "{\"kind\":\"success_ratio\",\"min_percent\":95},{\"kind\":\"manual\"},{\"kind\":\"health\"}]},"
-         "{\"stage_id\":\"lab\",\"target\":{\"labels\":{\"site\":\"lab\",\"rack\":\"2\"}}},"
-         "{\"stage_id\":\"two\",\"target\":{\"nodes\":[\"e1\",\"e2\"]}}]}"},
-    };
     static const struct fake_reply reply = {
         200, "{\"items\":[],\"success\":true,\"valid\":true,\"stuck_plans\":[]}", 0};
     (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < COUNT(sent); i++) {
         struct fake_server *server = fake_start(&reply, 1);
         char *arguments[18] = {(char *)"autonomy"};
         int count = 1;
         setenv("AUTONOMY_ORCHESTRATOR_URL", server->url, 1);
-        for (; count < 17 && rows[i].arguments[count - 1]; count++)
-            arguments[count] = (char *)rows[i].arguments[count - 1];
+        for (; count < 17 && sent[i].arguments[count - 1]; count++)
+            arguments[count] = (char *)sent[i].arguments[count - 1];
         struct ran ran = run_arguments(count, arguments);
         fake_stop(server);
         if (ran.exit != CLI_DONE || server->request_count != 1)
-            fail_msg("row %zu (%s): exit %d, %zu requests: %s", i, rows[i].request, ran.exit,
+            fail_msg("row %zu (%s): exit %d, %zu requests: %s", i, sent[i].request, ran.exit,
                      server->request_count, ran.err);
         const char *request = server->requests[0], *body = strstr(request, "\r\n\r\n") + 4;
-        size_t length = strlen(rows[i].request);
-        if (strncmp(request, rows[i].request, length) != 0 || !strchr("?&", request[length]))
-            fail_msg("row %zu: %s wanted, %.120s sent", i, rows[i].request, request);
-        assert_string_equal(body, rows[i].body ? rows[i].body : "");
+        size_t length = strlen(sent[i].request);
+        if (strncmp(request, sent[i].request, length) != 0 || !strchr("?&", request[length]))
+            fail_msg("row %zu: %s wanted, %.120s sent", i, sent[i].request, request);
+        assert_string_equal(body, sent[i].body ? sent[i].body : "");
         ran_done(&ran);
         fake_free(server);
     }

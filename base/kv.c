@@ -4,7 +4,7 @@
  *   - after "no space left" it refuses writes until it is opened again: kv_recover();
  *   - a write stall blocked for 426 ms: `no_slowdown` turns that into ERROR_BUSY;
  *   - checkpoint_create with log_size_for_flush > 0 left out what was in memory only: it is 0 here. */
-#include "base/kv.h"
+#include "base/kv_internal.h"
 
 #include <pthread.h>
 #include <rocksdb/c.h>
@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/disk.h"
+#include "base/kv_wal.h"
 
 #define MEMORY_BYTES_DEFAULT  (64u * 1024u * 1024u)
 #define MEMORY_BYTES_MIN      (1024u * 1024u)
@@ -46,19 +47,10 @@ struct kv_snapshot {
     rocksdb_readoptions_t *read;
 };
 
-struct kv_overlay {
-    struct kv *kv;
-    rocksdb_writebatch_wi_t *batch;
-    bool *marks; /* one a save point of the batch: false once it was forgotten, since the batch itself can't
-                    forget */
-    size_t mark_count, mark_capacity;
-    unsigned iterators;
-};
-
 struct kv_iterator {
     struct kv *kv;
-    struct kv_overlay *overlay; /* NULL: of the store alone */
-    rocksdb_iterator_t *at;     /* NULL: the store isn't open */
+    struct kv_merge *merge; /* NULL: of the store alone */
+    rocksdb_iterator_t *at; /* NULL: the store isn't open */
     rocksdb_readoptions_t *read;
     uint8_t *first, *limit; /* copies: RocksDB keeps pointing at its bounds */
     size_t first_bytes, limit_bytes;
@@ -188,13 +180,16 @@ enum error_code kv_open(const char *folder, const struct kv_options *options, st
         return error_set(error, ERROR_INVALID, "path %.100s... is too long", folder);
     if (!options->create && !disk_exists(current))
         return error_set(error, ERROR_NOT_FOUND, "there is no store in %s", folder);
+    enum error_code code = options->recover_point_in_time ? kv_wal_check(folder, error) : ERROR_OK;
+    if (code)
+        return code;
     struct kv *self = memory_zero(1, sizeof(*self));
     self->folder = text_copy(folder);
     self->wal = options->wal;
     self->read_only = options->read_only;
     CHECK(pthread_rwlock_init(&self->use, NULL) == 0, "no lock");
     options_make(self, options);
-    enum error_code code = open_inside(self, error);
+    code = open_inside(self, error);
     if (code) {
         release(self);
         return code;
@@ -322,9 +317,8 @@ static rocksdb_writeoptions_t *write_options(const struct kv *self, struct kv_wr
     return options;
 }
 
-/* One of the two is given. */
-static enum error_code write_inside(struct kv *self, struct kv_batch *batch, struct kv_overlay *overlay,
-                                    struct kv_write_options wanted, struct error *error)
+enum error_code kv_write(struct kv *self, struct kv_batch *batch, struct kv_write_options wanted,
+                         struct error *error)
 {
     char *text = NULL;
     pthread_rwlock_rdlock(&self->use);
@@ -333,126 +327,10 @@ static enum error_code write_inside(struct kv *self, struct kv_batch *batch, str
         return not_open(self, error);
     }
     rocksdb_writeoptions_t *options = write_options(self, wanted);
-    if (batch)
-        rocksdb_write(self->db, options, batch->batch, &text);
-    else
-        rocksdb_write_writebatch_wi(self->db, options, overlay->batch, &text);
+    rocksdb_write(self->db, options, batch->batch, &text);
     rocksdb_writeoptions_destroy(options);
     pthread_rwlock_unlock(&self->use);
     return done(self, "can't write store", text, error);
-}
-
-enum error_code kv_write(struct kv *self, struct kv_batch *batch, struct kv_write_options options,
-                         struct error *error)
-{
-    return write_inside(self, batch, NULL, options, error);
-}
-
-/* --- overlays
- * --------------------------------------------------------------------------------------------------- */
-
-struct kv_overlay *kv_overlay_new(struct kv *self)
-{
-    struct kv_overlay *overlay = memory_zero(1, sizeof(*overlay));
-    overlay->kv = self;
-    overlay->batch =
-        rocksdb_writebatch_wi_create(0, 1); /* 1: the last write of a key is the one that reads see */
-    return overlay;
-}
-
-void kv_overlay_free(struct kv_overlay *overlay)
-{
-    if (!overlay)
-        return;
-    CHECK(overlay->iterators == 0, "an overlay ends under %u iterators", overlay->iterators);
-    rocksdb_writebatch_wi_destroy(overlay->batch);
-    free(overlay->marks);
-    free(overlay);
-}
-
-void kv_overlay_clear(struct kv_overlay *overlay)
-{
-    CHECK(overlay->iterators == 0, "an overlay changes under %u iterators", overlay->iterators);
-    rocksdb_writebatch_wi_clear(overlay->batch);
-    overlay->mark_count = 0;
-}
-
-void kv_overlay_put(struct kv_overlay *overlay, struct span key, struct span value)
-{
-    CHECK(overlay->iterators == 0, "an overlay changes under %u iterators", overlay->iterators);
-    rocksdb_writebatch_wi_put(overlay->batch, key.data, key.bytes, value.data, value.bytes);
-}
-
-void kv_overlay_delete(struct kv_overlay *overlay, struct span key)
-{
-    CHECK(overlay->iterators == 0, "an overlay changes under %u iterators", overlay->iterators);
-    rocksdb_writebatch_wi_delete(overlay->batch, key.data, key.bytes);
-}
-
-enum error_code kv_overlay_get(struct kv_overlay *overlay, struct span key, struct bytes *value,
-                               struct error *error)
-{
-    struct kv *self = overlay->kv;
-    char *text = NULL;
-    size_t length = 0;
-    pthread_rwlock_rdlock(&self->use);
-    if (!self->db) {
-        pthread_rwlock_unlock(&self->use);
-        return not_open(self, error);
-    }
-    char *found = rocksdb_writebatch_wi_get_from_batch_and_db(overlay->batch, self->db, self->read, key.data,
-                                                              key.bytes, &length, &text);
-    pthread_rwlock_unlock(&self->use);
-    enum error_code code = done(self, "can't read store", text, error);
-    if (code)
-        return code;
-    if (!found)
-        return ERROR_NOT_FOUND;
-    bytes_append(value, found, length);
-    rocksdb_free(found);
-    return ERROR_OK;
-}
-
-void kv_overlay_mark(struct kv_overlay *overlay)
-{
-    if (overlay->mark_count == overlay->mark_capacity) {
-        overlay->mark_capacity = overlay->mark_capacity ? overlay->mark_capacity * 2 : 16;
-        overlay->marks = memory_resize(overlay->marks, overlay->mark_capacity * sizeof(bool));
-    }
-    rocksdb_writebatch_wi_set_save_point(overlay->batch);
-    overlay->marks[overlay->mark_count++] = true;
-}
-
-void kv_overlay_rollback(struct kv_overlay *overlay)
-{
-    CHECK(overlay->iterators == 0, "an overlay changes under %u iterators", overlay->iterators);
-    for (bool live = false; !live;) { /* what was forgotten above the mark goes with it */
-        char *text = NULL;
-        CHECK(overlay->mark_count > 0, "an overlay rolls back without a mark");
-        live = overlay->marks[--overlay->mark_count];
-        rocksdb_writebatch_wi_rollback_to_save_point(overlay->batch, &text);
-        CHECK(!text, "an overlay can't roll back: %s", text);
-    }
-}
-
-void kv_overlay_keep(struct kv_overlay *overlay)
-{
-    size_t at = overlay->mark_count;
-    while (at > 0 && !overlay->marks[at - 1])
-        at--;
-    CHECK(at > 0, "an overlay forgets a mark that it hasn't got");
-    overlay->marks[at - 1] = false;
-}
-
-size_t kv_overlay_count(const struct kv_overlay *overlay)
-{
-    return (size_t)rocksdb_writebatch_wi_count(overlay->batch);
-}
-
-enum error_code kv_overlay_write(struct kv_overlay *overlay, struct kv_write_options options,
-                                 struct error *error)
-{
-    return write_inside(overlay->kv, NULL, overlay, options, error);
 }
 
 /* --- walking
@@ -466,13 +344,11 @@ static uint8_t *copy(struct span span)
     return data;
 }
 
-static struct kv_iterator *iterate(struct kv *self, const struct kv_snapshot *snapshot,
-                                   struct kv_overlay *overlay, struct span first, struct span limit,
-                                   bool backwards)
+struct kv_iterator *kv_iterate(struct kv *self, const struct kv_snapshot *snapshot, struct span first,
+                               struct span limit, bool backwards)
 {
     struct kv_iterator *iterator = memory_zero(1, sizeof(*iterator));
     *iterator = (struct kv_iterator){.kv = self,
-                                     .overlay = overlay,
                                      .first = copy(first),
                                      .limit = copy(limit),
                                      .first_bytes = first.bytes,
@@ -482,41 +358,23 @@ static struct kv_iterator *iterate(struct kv *self, const struct kv_snapshot *sn
     rocksdb_readoptions_set_verify_checksums(iterator->read, 1);
     if (snapshot)
         rocksdb_readoptions_set_snapshot(iterator->read, snapshot->snapshot);
-    if (!overlay && first.bytes > 0) /* an overlay's part knows no bounds: there inside() alone keeps them */
+    if (first.bytes > 0)
         rocksdb_readoptions_set_iterate_lower_bound(iterator->read, (const char *)iterator->first,
                                                     first.bytes);
-    if (!overlay && limit.bytes > 0)
+    if (limit.bytes > 0)
         rocksdb_readoptions_set_iterate_upper_bound(iterator->read, (const char *)iterator->limit,
                                                     limit.bytes);
     pthread_rwlock_rdlock(&self->use); /* until kv_iterator_close(), on the same thread */
     self->open++;
-    if (self->db) {
+    if (self->db)
         iterator->at = rocksdb_create_iterator(self->db, iterator->read);
-        if (overlay) { /* takes the store's iterator over */
-            iterator->at = rocksdb_writebatch_wi_create_iterator_with_base(overlay->batch, iterator->at);
-            overlay->iterators++;
-        }
-    }
     return iterator;
 }
 
-struct kv_iterator *kv_iterate(struct kv *self, const struct kv_snapshot *snapshot, struct span first,
-                               struct span limit, bool backwards)
+void kv_iterator_merge(struct kv_iterator *iterator, struct kv_merge *merge)
 {
-    return iterate(self, snapshot, NULL, first, limit, backwards);
-}
-
-struct kv_iterator *kv_overlay_iterate(struct kv_overlay *overlay, struct span first, struct span limit,
-                                       bool backwards)
-{
-    return iterate(overlay->kv, NULL, overlay, first, limit, backwards);
-}
-
-static int compare(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-    size_t common = a_bytes < b_bytes ? a_bytes : b_bytes;
-    int order = common ? memcmp(a, b, common) : 0;
-    return order ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+    CHECK(!iterator->merge && !iterator->started, "a walk under way takes no overlay");
+    iterator->merge = merge;
 }
 
 static void seek_start(struct kv_iterator *iterator)
@@ -534,7 +392,7 @@ static void seek_start(struct kv_iterator *iterator)
     if (rocksdb_iter_valid(iterator->at)) {
         size_t length;
         const char *key = rocksdb_iter_key(iterator->at, &length);
-        if (compare(key, length, limit, iterator->limit_bytes) >= 0)
+        if (kv_key_compare(span_of(key, length), span_of(limit, iterator->limit_bytes)) >= 0)
             rocksdb_iter_prev(iterator->at);
     }
 }
@@ -542,12 +400,12 @@ static void seek_start(struct kv_iterator *iterator)
 static bool inside(const struct kv_iterator *iterator, struct span key)
 {
     if (iterator->backwards)
-        return compare(key.data, key.bytes, iterator->first, iterator->first_bytes) >= 0;
+        return kv_key_compare(key, span_of(iterator->first, iterator->first_bytes)) >= 0;
     return iterator->limit_bytes == 0 ||
-           compare(key.data, key.bytes, iterator->limit, iterator->limit_bytes) < 0;
+           kv_key_compare(key, span_of(iterator->limit, iterator->limit_bytes)) < 0;
 }
 
-bool kv_iterator_next(struct kv_iterator *iterator, struct span *key, struct span *value)
+bool kv_iterator_step(struct kv_iterator *iterator, struct span *key, struct span *value)
 {
     if (!iterator->at)
         return false;
@@ -567,6 +425,14 @@ bool kv_iterator_next(struct kv_iterator *iterator, struct span *key, struct spa
     return true;
 }
 
+bool kv_iterator_next(struct kv_iterator *iterator, struct span *key, struct span *value)
+{
+    if (!iterator->at)
+        return false; /* the walk's end reports it */
+    return iterator->merge ? kv_merge_next(iterator->merge, iterator, key, value)
+                           : kv_iterator_step(iterator, key, value);
+}
+
 enum error_code kv_iterator_close(struct kv_iterator *iterator, struct error *error)
 {
     char *text = NULL;
@@ -576,11 +442,11 @@ enum error_code kv_iterator_close(struct kv_iterator *iterator, struct error *er
         rocksdb_iter_get_error(iterator->at, &text);
         code = done(self, "can't read store", text, error);
         rocksdb_iter_destroy(iterator->at);
-        if (iterator->overlay)
-            iterator->overlay->iterators--;
     } else {
         code = not_open(self, error);
     }
+    if (iterator->merge)
+        kv_merge_free(iterator->merge);
     self->open--;
     pthread_rwlock_unlock(&self->use);
     rocksdb_readoptions_destroy(iterator->read);

@@ -36,7 +36,7 @@ static int tear_down(void **state)
 static const struct {
     const char *arguments[16];
     const char *request, *body;
-} sent[] = {
+} lines[] = {
     {{"rollout", "plan", "publish", "--plan-id=p"}, "POST /v1/rollouts/p/publish", "{}"},
     {{"rollout", "plan", "resume", "--plan-id=p", "--reason=r"},
      "POST /v1/rollouts/p/resume",
@@ -121,23 +121,23 @@ static void commands_send_what_the_interface_says(void **state)
     static const struct fake_reply reply = {
         200, "{\"items\":[],\"success\":true,\"valid\":true,\"stuck_plans\":[]}", 0};
     (void)state;
-    for (size_t i = 0; i < COUNT(sent); i++) {
+    for (size_t i = 0; i < COUNT(lines); i++) {
         struct fake_server *server = fake_start(&reply, 1);
         char *arguments[18] = {(char *)"autonomy"};
         int count = 1;
         setenv("AUTONOMY_ORCHESTRATOR_URL", server->url, 1);
-        for (; count < 17 && sent[i].arguments[count - 1]; count++)
-            arguments[count] = (char *)sent[i].arguments[count - 1];
+        for (; count < 17 && lines[i].arguments[count - 1]; count++)
+            arguments[count] = (char *)lines[i].arguments[count - 1];
         struct ran ran = run_arguments(count, arguments);
         fake_stop(server);
         if (ran.exit != CLI_DONE || server->request_count != 1)
-            fail_msg("row %zu (%s): exit %d, %zu requests: %s", i, sent[i].request, ran.exit,
+            fail_msg("row %zu (%s): exit %d, %zu requests: %s", i, lines[i].request, ran.exit,
                      server->request_count, ran.err);
         const char *request = server->requests[0], *body = strstr(request, "\r\n\r\n") + 4;
-        size_t length = strlen(sent[i].request);
-        if (strncmp(request, sent[i].request, length) != 0 || !strchr("?&", request[length]))
-            fail_msg("row %zu: %s wanted, %.120s sent", i, sent[i].request, request);
-        assert_string_equal(body, sent[i].body ? sent[i].body : "");
+        size_t length = strlen(lines[i].request);
+        if (strncmp(request, lines[i].request, length) != 0 || !strchr("?&", request[length]))
+            fail_msg("row %zu: %s wanted, %.120s sent", i, lines[i].request, request);
+        assert_string_equal(body, lines[i].body ? lines[i].body : "");
         ran_done(&ran);
         fake_free(server);
     }

@@ -113,6 +113,7 @@ void value_packed(struct bytes *out, const char *key, struct span packed); /* a 
 /** One text or integer of such a map; false when it isn't there. `out` is copied into the arena. */
 bool value_get_text(struct span map, const char *key, struct arena *arena, const char **out);
 bool value_get_u64(struct span map, const char *key, uint64_t *out);
+bool value_is_map(struct span packed); /* a JSON object */
 
 /** Parses JSON text: at most `depth_max` deep (32), no duplicate keys, valid UTF-8, nothing after the value.
  * @return ERROR_INVALID with line and column. */

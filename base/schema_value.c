@@ -339,3 +339,10 @@ bool value_get_u64(struct span map, const char *key, uint64_t *out)
     *out = token.number;
     return true;
 }
+
+bool value_is_map(struct span packed)
+{
+    struct reader reader = reader_of(packed);
+    struct token token;
+    return reader_next(&reader, &token) && token.kind == TOKEN_MAP;
+}

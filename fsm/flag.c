@@ -2,7 +2,6 @@
 #include "fsm/flag.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -313,7 +312,7 @@ static bool set_one(struct apply *apply, const struct flag_change *change, const
     if (!check_change(apply, change, &flag, &value))
         return false;
     if (strcmp(flag.key, FLAG_DISABLE_NEW) == 0)
-        return set_disable_new(apply, flag_value_true(value), reason);
+        return set_disable_new(apply, flag_value_true(value, apply->arena), reason);
     const char *previous =
         flag_value_describe(flag.value.bytes != 0 ? flag.value : flag.fallback, apply->arena);
     flag.value = value;
@@ -354,16 +353,11 @@ static void set_many(struct apply *apply, const void *body)
     for (size_t i = 0; i < request->change_count; i++)
         if (named_twice(apply, request, i) || !set_one(apply, &request->changes[i], request->reason))
             return;
-    json_t *changes = json_array();
-    for (size_t i = 0; i < request->change_count; i++) {
-        struct flag flag;
-        CHECK(flag_read(apply_reader(apply), request->changes[i].key, apply->arena, &flag),
+    struct flag *flags = arena_new(apply->arena, request->change_count * sizeof *flags);
+    for (size_t i = 0; i < request->change_count; i++)
+        CHECK(flag_read(apply_reader(apply), request->changes[i].key, apply->arena, &flags[i]),
               "flag %s was just set", request->changes[i].key);
-        json_array_append_new(changes,
-                              json_pack("{s:s, s:o, s:I}", "key", flag.key, "value",
-                                        flag_value_json(flag.value), "version", (json_int_t)flag.version));
-    }
-    apply_answer_json(apply, json_pack("{s:o}", "changes", changes));
+    apply_answer_json(apply, flag_changes_json(flags, request->change_count));
 }
 
 const struct command_entry flag_commands[] = {

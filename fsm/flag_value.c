@@ -1,6 +1,9 @@
-/* Values of flags. Never coerced: a value of another type is an error, not a guess. */
-#include <jansson.h>
-#include <stdlib.h>
+/* Values of flags. Never coerced: a value of another type is an error, not a guess.
+ *
+ * A packed value is read by packing it as a field of any type and unpacking it as a field of the wanted one,
+ * so that the bounds and the forms are those of base/schema.h. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -8,80 +11,110 @@
 
 #define DESCRIBE_BYTES_MAX 1024u
 
-static const char *kind_of(const json_t *json)
-{
-    switch (json_typeof(json)) {
-    case JSON_OBJECT:
-        return "an object";
-    case JSON_ARRAY:
-        return "an array";
-    case JSON_STRING:
-        return "a text";
-    case JSON_INTEGER:
-        return "an integer";
-    case JSON_REAL:
-        return "a number with a fraction";
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return "true or false";
-    case JSON_NULL:
-        break;
-    }
-    return "null";
-}
+union cell {
+    struct span value;
+    bool on;
+    int64_t number;
+    const char *text;
+};
 
-/* Packs and lets go of `json`. */
-static struct span pack(struct arena *arena, json_t *json)
+static const struct field value_field[] = {{.name = "value", .type = FIELD_VALUE}};
+static const struct field bool_field[] = {{.name = "value", .type = FIELD_BOOL}};
+static const struct field integer_field[] = {{.name = "value", .type = FIELD_I64}};
+static const struct field text_field[] = {{.name = "value", .type = FIELD_TEXT}};
+static const struct schema as_value = SCHEMA("value", union cell, value_field);
+static const struct schema as_bool = SCHEMA("value", union cell, bool_field);
+static const struct schema as_integer = SCHEMA("value", union cell, integer_field);
+static const struct schema as_text = SCHEMA("value", union cell, text_field);
+
+/* @return false: it is of another type than `to` */
+static bool recast(const struct schema *from, union cell in, const struct schema *to, struct arena *arena,
+                   union cell *out)
 {
     struct bytes packed;
     bytes_init(&packed, 0);
-    CHECK(json != NULL && value_from_json(json, &packed, NULL) == ERROR_OK,
-          "a value of our own can't be packed");
-    json_decref(json);
-    char *copy = arena_text(arena, (const char *)packed.data, packed.length);
-    const struct span span = span_of(copy, packed.length);
+    schema_pack(from, &in, &packed);
+    const bool fits = schema_unpack(to, bytes_span(&packed), arena, out, NULL) == ERROR_OK;
     bytes_done(&packed);
-    return span;
+    return fits;
+}
+
+static bool read_as(struct span value, const struct schema *to, struct arena *arena, union cell *out)
+{
+    return recast(&as_value, (union cell){.value = value}, to, arena, out);
+}
+
+static bool read_text(struct span value, struct arena *arena, const char **out)
+{
+    union cell cell;
+    if (!read_as(value, &as_text, arena, &cell) || cell.text == NULL)
+        return false; /* null reads as an absent text */
+    *out = cell.text;
+    return true;
 }
 
 struct span flag_value_bool(struct arena *arena, bool value)
 {
-    return pack(arena, json_boolean(value));
+    union cell cell;
+    CHECK(recast(&as_bool, (union cell){.on = value}, &as_value, arena, &cell), "a bool is a value");
+    return cell.value;
 }
 
 struct span flag_value_string(struct arena *arena, const char *text)
 {
-    return pack(arena, json_string(text));
+    union cell cell;
+    CHECK(recast(&as_text, (union cell){.text = text}, &as_value, arena, &cell), "\"%s\" is a value", text);
+    return cell.value;
 }
 
-json_t *flag_value_json(struct span value)
+bool flag_value_true(struct span value, struct arena *arena)
 {
-    json_t *json;
-    if (value.bytes == 0 || value_to_json(value, &json, NULL) != ERROR_OK)
-        return json_null();
-    return json;
+    union cell cell;
+    return read_as(value, &as_bool, arena, &cell) && cell.on;
 }
 
-bool flag_value_true(struct span value)
+static bool take_bool(struct span given, struct arena *arena, struct span *out)
 {
-    json_t *json = flag_value_json(value);
-    const bool is_true = json_is_true(json);
-    json_decref(json);
-    return is_true;
-}
-
-static bool text_is(const json_t *json, const char *text)
-{
-    return json_is_string(json) && strcmp(json_string_value(json), text) == 0;
-}
-
-static bool take_bool(const json_t *json, struct arena *arena, struct span *out)
-{
-    const bool on = json_is_true(json) || text_is(json, "1");
-    if (!on && !json_is_false(json) && !text_is(json, "0"))
+    union cell cell;
+    const char *text;
+    if (read_as(given, &as_bool, arena, &cell))
+        return true;
+    if (!read_text(given, arena, &text) || (strcmp(text, "1") != 0 && strcmp(text, "0") != 0))
         return false;
-    *out = flag_value_bool(arena, on);
+    *out = flag_value_bool(arena, text[0] == '1');
     return true;
+}
+
+static const char *kind_of(struct span given, struct arena *arena)
+{
+    union cell cell;
+    const char *text;
+    if (read_as(given, &as_bool, arena, &cell))
+        return "true or false";
+    if (read_as(given, &as_integer, arena, &cell))
+        return "an integer";
+    if (read_text(given, arena, &text))
+        return "that text";
+    return value_is_map(given) ? "an object" : "a list, a fraction, null or an integer past 2^53";
+}
+
+static bool fits_type(enum flag_type type, struct span given, struct arena *arena, struct span *out)
+{
+    union cell cell;
+    const char *text;
+    switch (type) {
+    case FLAG_BOOL:
+        return take_bool(given, arena, out);
+    case FLAG_STRING:
+        return read_text(given, arena, &text);
+    case FLAG_INTEGER:
+        return read_as(given, &as_integer, arena, &cell);
+    case FLAG_OBJECT:
+        return value_is_map(given);
+    case FLAG_TYPE_COUNT:
+        break;
+    }
+    return false;
 }
 
 bool flag_value_check(enum flag_type type, struct span given, struct arena *arena, struct span *out,
@@ -90,77 +123,26 @@ bool flag_value_check(enum flag_type type, struct span given, struct arena *aren
     static const char *const wanted[FLAG_TYPE_COUNT] = {
         "a bool flag takes true, false, \"1\" or \"0\"", "a string flag takes a text",
         "an integer flag takes an integer", "an object flag takes an object"};
-    if (given.bytes == 0 || given.bytes > FLAG_VALUE_BYTES_MAX) {
+    *out = given;
+    if (given.bytes == 0 || given.bytes > FLAG_VALUE_BYTES_MAX)
         *problem = arena_printf(arena, "a value of %zu bytes is not within 1 .. %u", given.bytes,
                                 FLAG_VALUE_BYTES_MAX);
-        return false;
-    }
-    json_t *json = flag_value_json(given);
-    bool fits = false;
-    *out = given;
-    switch (type) {
-    case FLAG_BOOL:
-        fits = take_bool(json, arena, out);
-        break;
-    case FLAG_STRING:
-        fits = json_is_string(json);
-        break;
-    case FLAG_INTEGER:
-        fits = json_is_integer(json);
-        break;
-    case FLAG_OBJECT:
-        fits = json_is_object(json);
-        break;
-    case FLAG_TYPE_COUNT:
-        break;
-    }
-    if (!fits)
-        *problem = arena_printf(arena, "%s, not %s", wanted[type], kind_of(json));
-    json_decref(json);
-    return fits;
-}
-
-static bool has_real(json_t *json)
-{
-    const char *key;
-    json_t *member;
-    size_t i;
-    if (json_is_real(json))
+    else if (!fits_type(type, given, arena, out))
+        *problem = arena_printf(arena, "%s, not %s", wanted[type], kind_of(given, arena));
+    else
         return true;
-    json_object_foreach(json, key, member)
-    {
-        if (has_real(member))
-            return true;
-    }
-    json_array_foreach(json, i, member)
-    {
-        if (has_real(member))
-            return true;
-    }
     return false;
 }
 
-/* Records are hashed, so their text must be the same whatever writes it, and releases of Jansson differ in
- * the digits that they give a fraction. */
 const char *flag_value_describe(struct span value, struct arena *arena)
 {
-    json_t *json = flag_value_json(value);
-    const char *described = NULL;
-    if (!has_real(json)) {
-        char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-        CHECK(text != NULL, "a stored value of %zu bytes has no JSON form", value.bytes);
-        if (strlen(text) <= DESCRIBE_BYTES_MAX)
-            described = arena_text(arena, text, strlen(text));
-        free(text);
-    }
-    json_decref(json);
-    return described != NULL ? described : arena_printf(arena, "(%zu bytes)", value.bytes);
-}
-
-void apply_answer_json(struct apply *apply, json_t *object)
-{
-    CHECK(json_is_object(object), "an answer is an object");
-    struct bytes *body = apply_answer(apply);
-    CHECK(value_from_json(object, body, NULL) == ERROR_OK && !body->overflow, "the answer can't be packed");
-    json_decref(object);
+    union cell cell;
+    const char *text;
+    if (read_as(value, &as_bool, arena, &cell))
+        return cell.on ? "true" : "false";
+    if (read_as(value, &as_integer, arena, &cell))
+        return arena_printf(arena, "%" PRIi64, cell.number);
+    if (read_text(value, arena, &text) && strlen(text) <= DESCRIBE_BYTES_MAX)
+        return text;
+    return arena_printf(arena, "(%zu bytes)", value.bytes);
 }

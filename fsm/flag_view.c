@@ -23,6 +23,14 @@ static json_t *json_when(uint64_t wall_ms)
     return json_string(text);
 }
 
+static json_t *flag_value_json(struct span value)
+{
+    json_t *json;
+    if (value.bytes == 0 || value_to_json(value, &json, NULL) != ERROR_OK)
+        return json_null();
+    return json;
+}
+
 json_t *flag_json(const struct flag_evaluation *evaluation, uint64_t index)
 {
     static const char *const reasons[] = {
@@ -39,6 +47,54 @@ json_t *flag_json(const struct flag_evaluation *evaluation, uint64_t index)
                   "change_reason", json_text(flag->reason));
     CHECK(object != NULL, "flag %s has no JSON form", flag->key);
     return object;
+}
+
+json_t *kill_switch_json(const struct kill_switch *self)
+{
+    json_t *last_reset =
+        self->reset_ms == 0
+            ? json_null()
+            : json_pack("{s:o, s:o, s:o, s:o, s:o, s:b}", "reset_at", json_when(self->reset_ms), "reset_by",
+                        json_text(self->reset_by), "approver", json_text(self->approver), "reason",
+                        json_text(self->reset_reason), "root_cause", json_text(self->root_cause), "forced",
+                        self->forced);
+    json_t *object =
+        json_pack("{s:s, s:o, s:b, s:I, s:o, s:o, s:o, s:o, s:b}", "name", self->name, "description",
+                  json_text(self->description), "active", self->active, "version", (json_int_t)self->version,
+                  "activated_at", self->active ? json_when(self->activated_ms) : json_null(), "activated_by",
+                  self->active ? json_text(self->activated_by) : json_null(), "reason",
+                  self->active ? json_text(self->activate_reason) : json_null(), "last_reset", last_reset,
+                  "built_in", self->built_in);
+    CHECK(object != NULL, "switch %s has no JSON form", self->name);
+    if (self->all) {
+        json_object_set_new(object, "all", json_true());
+    } else if (self->prefix != NULL && self->prefix[0] != '\0') {
+        json_object_set_new(object, "prefix", json_string(self->prefix));
+    } else {
+        json_t *flags = json_array();
+        for (size_t i = 0; i < self->flag_count; i++)
+            json_array_append_new(flags, json_string(self->flags[i]));
+        json_object_set_new(object, "flags", flags);
+    }
+    return object;
+}
+
+void apply_answer_json(struct apply *apply, json_t *object)
+{
+    CHECK(json_is_object(object), "an answer is an object");
+    struct bytes *body = apply_answer(apply);
+    CHECK(value_from_json(object, body, NULL) == ERROR_OK && !body->overflow, "the answer can't be packed");
+    json_decref(object);
+}
+
+json_t *flag_changes_json(const struct flag *flags, size_t count)
+{
+    json_t *changes = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(changes, json_pack("{s:s, s:o, s:I}", "key", flags[i].key, "value",
+                                                 flag_value_json(flags[i].value), "version",
+                                                 (json_int_t)flags[i].version));
+    return json_pack("{s:o}", "changes", changes);
 }
 
 /* --- lists --- */

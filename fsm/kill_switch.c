@@ -2,7 +2,6 @@
 #include "fsm/kill_switch.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -159,50 +158,6 @@ bool kill_switch_covering(struct reader reader, const char *flag_key, struct are
     }
     arena_done(&scratch);
     return covered;
-}
-
-static json_t *json_text(const char *text)
-{
-    return given(text) ? json_string(text) : json_null();
-}
-
-static json_t *json_when(uint64_t wall_ms)
-{
-    char text[TIME_TEXT_BYTES];
-    if (wall_ms == 0)
-        return json_null();
-    time_format(wall_ms, text);
-    return json_string(text);
-}
-
-json_t *kill_switch_json(const struct kill_switch *self)
-{
-    json_t *last_reset =
-        self->reset_ms == 0
-            ? json_null()
-            : json_pack("{s:o, s:o, s:o, s:o, s:o, s:b}", "reset_at", json_when(self->reset_ms), "reset_by",
-                        json_text(self->reset_by), "approver", json_text(self->approver), "reason",
-                        json_text(self->reset_reason), "root_cause", json_text(self->root_cause), "forced",
-                        self->forced);
-    json_t *object =
-        json_pack("{s:s, s:o, s:b, s:I, s:o, s:o, s:o, s:o, s:b}", "name", self->name, "description",
-                  json_text(self->description), "active", self->active, "version", (json_int_t)self->version,
-                  "activated_at", self->active ? json_when(self->activated_ms) : json_null(), "activated_by",
-                  self->active ? json_text(self->activated_by) : json_null(), "reason",
-                  self->active ? json_text(self->activate_reason) : json_null(), "last_reset", last_reset,
-                  "built_in", self->built_in);
-    CHECK(object != NULL, "switch %s has no JSON form", self->name);
-    if (self->all) {
-        json_object_set_new(object, "all", json_true());
-    } else if (given(self->prefix)) {
-        json_object_set_new(object, "prefix", json_string(self->prefix));
-    } else {
-        json_t *flags = json_array();
-        for (size_t i = 0; i < self->flag_count; i++)
-            json_array_append_new(flags, json_string(self->flags[i]));
-        json_object_set_new(object, "flags", flags);
-    }
-    return object;
 }
 
 /* --- changing --- */

@@ -4,16 +4,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void check_failed(const char *file, int line, const char *condition, const char *format, ...)
 {
+    char text[1024]; /* one write, so that threads and pipes don't tear it */
     va_list arguments;
-    fprintf(stderr, "%s:%d: check failed: %s: ", file, line, condition);
+    int length = snprintf(text, sizeof(text) - 1, "%s:%d: check failed: %s: ", file, line, condition);
+    size_t used = length < 0 ? 0 : (size_t)length < sizeof(text) - 1 ? (size_t)length : sizeof(text) - 2;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(text + used, sizeof(text) - 1 - used, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
-    fflush(stderr);
+    used = strlen(text);
+    text[used++] = '\n';
+    ssize_t written = write(STDERR_FILENO, text, used);
+    (void)written; /* the abort says enough */
     abort();
 }
 

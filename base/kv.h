@@ -24,11 +24,12 @@ struct kv_overlay;  /* the same, and reads through it see what it holds over wha
 struct kv_snapshot; /* the store as it was at one moment */
 struct kv_iterator;
 
+/* A write-ahead log that is damaged and goes on behind the damage is ERROR_CORRUPT: RocksDB alone would forget a part of it. */
 struct kv_options {
     bool create;                  /* make it if missing; otherwise a missing store is ERROR_NOT_FOUND */
     bool wal;                     /* keep a write-ahead log (the raft log does, the state doesn't) */
     bool read_only;
-    bool recover_point_in_time;   /* open with WAL recovery mode 2 instead of 0: see consensus/log.h */
+    bool recover_point_in_time;   /* leave out a torn end of the write-ahead log that the strict mode refuses */
     size_t memory_bytes;          /* write buffers and block cache together; 0: 64 MiB */
 };
 

@@ -118,6 +118,22 @@ static int writer_main(const char *folder)
     return 1;
 }
 
+/* Two groups, the second one marked, then the end. */
+static int marker_main(const char *folder)
+{
+    struct node node = {.report = -1, .term = 1};
+    CHECK(node_open(&node, folder, 0) == ERROR_OK, "%s", node.error.message);
+    CHECK(log_vote_write(node.log, 1, 1, &node.error) == ERROR_OK, "%s", node.error.message);
+    append_group(&node);
+    worker_drain(node.worker);
+    append_group(&node);
+    worker_drain(node.worker);
+    log_mark(node.log, 2 * GROUP, 1);
+    worker_drain(node.worker);
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
 static pid_t start(const char *role, const char *folder, int *reading)
 {
     int ends[2];
@@ -170,6 +186,28 @@ static int tear_down(void **state)
     return rc;
 }
 
+/* Runs a writer in this folder until it has reported some 40 times, then kills it. @return the last index it
+ * reported */
+static uint64_t run_and_kill(const char *folder)
+{
+    int reading, status;
+    uint64_t durable = 0, told;
+    pid_t child = start("writer", folder, &reading);
+    for (int reports = 0; reports < 40; reports++) {
+        if (read(reading, &told, sizeof(told)) != (ssize_t)sizeof(told))
+            break;
+        assert_true(told >= durable);
+        durable = told;
+    }
+    kill(child, SIGKILL);
+    while (read(reading, &told, sizeof(told)) == (ssize_t)sizeof(told))
+        durable = told; /* reported before it died */
+    close(reading);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    return durable;
+}
+
 /* Goal: every operation that was reported as synced is there after kill -9, whole.
  * Method: a writer with real threads is killed after 40 reports, six times over on one folder; each time the
  * log is opened and every entry compared. */
@@ -179,22 +217,7 @@ static void killed_writer_loses_nothing_it_reported(void **state)
     snprintf(folder, sizeof(folder), "%s/log", (char *)*state);
     uint64_t last_before = 0;
     for (int round = 0; round < 6; round++) {
-        int reading, status;
-        uint64_t durable = 0, told;
-        pid_t child = start("writer", folder, &reading);
-        for (int reports = 0; reports < 40; reports++) {
-            if (read(reading, &told, sizeof(told)) != (ssize_t)sizeof(told))
-                break;
-            assert_true(told >= durable);
-            durable = told;
-        }
-        kill(child, SIGKILL);
-        while (read(reading, &told, sizeof(told)) == (ssize_t)sizeof(told))
-            durable = told; /* reported before it died */
-        close(reading);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status));
-
+        uint64_t durable = run_and_kill(folder);
         struct node node = {.report = -1};
         if (node_open(&node, folder, 0) != ERROR_OK)
             fail_msg("%s", node.error.message);
@@ -208,6 +231,148 @@ static void killed_writer_loses_nothing_it_reported(void **state)
         log_mark(node.log, durable, log_term_of(node.log, durable));
         node_close(&node);
     }
+}
+
+static char wal_path[512];
+static void find_wal(void *context, const char *name)
+{
+    char path[512];
+    struct stat status;
+    const char *dot = strchr(name, '.');
+    snprintf(path, sizeof(path), "%s/%s", (const char *)context, name);
+    if (dot && strcmp(dot, ".log") == 0 && stat(path, &status) == 0 && status.st_size > 0 &&
+        strcmp(path, wal_path) > 0)
+        snprintf(wal_path, sizeof(wal_path), "%s", path);
+}
+
+/* The newest write-ahead log, opened, and its size. */
+static int open_wal(const char *folder, off_t *bytes)
+{
+    struct stat status;
+    struct error error;
+    wal_path[0] = '\0';
+    assert_int_equal(disk_list(folder, find_wal, (void *)(uintptr_t)folder, &error), ERROR_OK);
+    int fd = open(wal_path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 1000);
+    *bytes = status.st_size;
+    return fd;
+}
+
+static void flip(int fd, off_t at)
+{
+    uint8_t byte;
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 16;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+}
+
+/* The same for a block of zeros, which RocksDB's reader skips in silence. */
+static void assert_refused_while_blank(int fd, const char *folder, off_t bytes)
+{
+    uint8_t kept[8192], zeros[8192] = {0};
+    struct node node = {.report = -1};
+    off_t at = bytes / 2;
+    assert_int_equal(pread(fd, kept, sizeof(kept), at), (ssize_t)sizeof(kept));
+    assert_int_equal(pwrite(fd, zeros, sizeof(zeros), at), (ssize_t)sizeof(zeros));
+    assert_int_equal(node_open(&node, folder, 0), ERROR_CORRUPT);
+    node_close(&node);
+    assert_int_equal(pwrite(fd, kept, sizeof(kept), at), (ssize_t)sizeof(kept));
+}
+
+/* Goal: a flipped bit in the middle of the write-ahead log refuses the start, and stays refused: RocksDB
+ * alone would open what comes before it and forget the rest. Method: flip at several places of a killed
+ * writer's log, open twice, flip back; at the end it opens whole. */
+static void damage_within_the_write_ahead_log_refuses(void **state)
+{
+    char folder[128];
+    off_t bytes;
+    snprintf(folder, sizeof(folder), "%s/log", (char *)*state);
+    uint64_t durable = run_and_kill(folder);
+    int fd = open_wal(folder, &bytes);
+    for (int part = 1; part <= 5; part++) {
+        off_t at = bytes * part / 7;
+        flip(fd, at);
+        for (int round = 0; round < 2; round++) {
+            struct node node = {.report = -1};
+            assert_int_equal(node_open(&node, folder, 0), ERROR_CORRUPT);
+            assert_non_null(strstr(node.error.message, ".damaged-$(date +%s)"));
+            node_close(&node);
+        }
+        flip(fd, at);
+    }
+    assert_refused_while_blank(fd, folder, bytes);
+    close(fd);
+    struct node node = {.report = -1};
+    if (node_open(&node, folder, 0) != ERROR_OK)
+        fail_msg("%s", node.error.message);
+    assert_true(log_last_index(node.log) >= durable);
+    node_close(&node);
+}
+
+static void tear_by_cutting(int fd, off_t bytes)
+{
+    assert_int_equal(ftruncate(fd, bytes - 40), 0);
+}
+
+static void tear_by_flipping(int fd, off_t bytes)
+{
+    flip(fd, bytes - 40);
+}
+
+static void tear_by_zeros(int fd, off_t bytes)
+{
+    static const uint8_t zeros[200];
+    assert_int_equal(pwrite(fd, zeros, sizeof(zeros), bytes - (off_t)sizeof(zeros)), (ssize_t)sizeof(zeros));
+}
+
+/* Goal: a torn end, which is what a power cut leaves of a write that nobody reported, costs that write only;
+ * but when the mark says that it was committed, there is no start. Method: cut, damage or blank the last
+ * record of a killed writer's log, whose mark is old; then again with a new mark. */
+static void torn_end_costs_the_last_write_only(void **state)
+{
+    static void (*const tears[])(int fd, off_t bytes) = {tear_by_cutting, tear_by_flipping, tear_by_zeros};
+    for (size_t i = 0; i < sizeof(tears) / sizeof(tears[0]); i++) {
+        char folder[128], root[96];
+        off_t bytes;
+        struct error error;
+        snprintf(root, sizeof(root), "%s/%zu", (char *)*state, i);
+        snprintf(folder, sizeof(folder), "%s/log", root);
+        assert_int_equal(disk_folder_make(root, &error), ERROR_OK);
+        uint64_t durable = run_and_kill(folder);
+        int fd = open_wal(folder, &bytes);
+        tears[i](fd, bytes);
+        close(fd);
+        struct node node = {.report = -1};
+        if (node_open(&node, folder, 0) != ERROR_OK)
+            fail_msg("tear %zu: %s", i, node.error.message);
+        uint64_t last = log_last_index(node.log);
+        assert_in_range(last, durable - 4 * GROUP, durable + 8 * GROUP);
+        assert_int_equal(last % GROUP, 0); /* whole groups */
+        assert_entries(node.log, NULL);
+        log_mark(node.log, last, log_term_of(node.log, last));
+        node_close(&node);
+    }
+}
+
+/* Goal: what the mark covers can't be torn away in silence.
+ * Method: a child appends one group, marks it and is killed; the end of its log is cut. */
+static void torn_end_under_the_mark_refuses(void **state)
+{
+    char folder[128];
+    off_t bytes;
+    int reading, status;
+    struct node node = {.report = -1};
+    snprintf(folder, sizeof(folder), "%s/log", (char *)*state);
+    pid_t child = start("marker", folder, &reading);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(reading);
+    assert_true(WIFSIGNALED(status));
+    int fd = open_wal(folder, &bytes);
+    tear_by_cutting(fd, bytes);
+    close(fd);
+    assert_int_equal(node_open(&node, folder, 0), ERROR_CORRUPT);
+    assert_non_null(strstr(node.error.message, "before its mark: 16 was committed"));
+    node_close(&node);
 }
 
 /* Goal: truncations, snapshots and installs are the same on the real store as in memory.
@@ -360,13 +525,15 @@ int main(int count, char **arguments)
 {
     if (count == 3 && strcmp(arguments[1], "writer") == 0)
         return writer_main(arguments[2]);
+    if (count == 3 && strcmp(arguments[1], "marker") == 0)
+        return marker_main(arguments[2]);
     if (count == 3 && strcmp(arguments[1], "full") == 0)
         return full_disk_main(arguments[2]);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(killed_writer_loses_nothing_it_reported),
-        TEST(all_operations_survive_reopening),
-        TEST(full_disk_is_survived),
+        TEST(killed_writer_loses_nothing_it_reported), TEST(damage_within_the_write_ahead_log_refuses),
+        TEST(torn_end_costs_the_last_write_only),      TEST(torn_end_under_the_mark_refuses),
+        TEST(all_operations_survive_reopening),        TEST(full_disk_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,7 +125,7 @@ int main(int argc, char **argv)
         return EXIT_CLEAN;
     }
     set_log_level(config.log_level);
-    struct node *node = node_new(&config, true);
+    struct node *node = node_new(&config);
     code = node_run(node, &error);
     if (code != EXIT_CLEAN)
         fprintf(stderr, "autonomyd: %s\n", error.message);

@@ -235,11 +235,6 @@ static void stop_progress(struct node *self)
         node_finish(self, EXIT_CLEAN, NULL);
 }
 
-static void on_stop(uv_async_t *handle)
-{
-    stop_begin(handle->data);
-}
-
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct node *self = handle->data;
@@ -249,11 +244,6 @@ static void on_signal(uv_signal_t *handle, int number)
     }
     log_info("node", "signal", "signal=%d", number);
     stop_begin(self);
-}
-
-void node_stop(struct node *self)
-{
-    (void)uv_async_send(&self->stop);
 }
 
 /* --- the whole
@@ -266,7 +256,6 @@ static void handles_open(struct node *self)
     CHECK(uv_loop_init(&self->loop) == 0, "a loop needs a few descriptors");
     service->loop = &self->loop;
     CHECK(uv_async_init(&self->loop, &service->wake, on_wake) == 0, "wake");
-    CHECK(uv_async_init(&self->loop, &self->stop, on_stop) == 0, "stop");
     CHECK(uv_timer_init(&self->loop, &service->consensus_timer) == 0, "timer");
     CHECK(uv_timer_init(&self->loop, &service->sweep_timer) == 0, "timer");
     CHECK(uv_timer_init(&self->loop, &service->publish_timer) == 0, "timer");
@@ -274,15 +263,10 @@ static void handles_open(struct node *self)
     CHECK(uv_check_init(&self->loop, &service->check) == 0, "check");
     CHECK(uv_signal_init(&self->loop, &self->terminate) == 0, "signal");
     CHECK(uv_signal_init(&self->loop, &self->interrupt) == 0, "signal");
-    uv_handle_t *handles[] = {(uv_handle_t *)&service->wake,
-                              (uv_handle_t *)&self->stop,
-                              (uv_handle_t *)&service->consensus_timer,
-                              (uv_handle_t *)&service->sweep_timer,
-                              (uv_handle_t *)&service->publish_timer,
-                              (uv_handle_t *)&service->prepare,
-                              (uv_handle_t *)&service->check,
-                              (uv_handle_t *)&self->terminate,
-                              (uv_handle_t *)&self->interrupt};
+    uv_handle_t *handles[] = {(uv_handle_t *)&service->wake,        (uv_handle_t *)&service->consensus_timer,
+                              (uv_handle_t *)&service->sweep_timer, (uv_handle_t *)&service->publish_timer,
+                              (uv_handle_t *)&service->prepare,     (uv_handle_t *)&service->check,
+                              (uv_handle_t *)&self->terminate,      (uv_handle_t *)&self->interrupt};
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
         handles[i]->data = self;
     (void)uv_prepare_start(&service->prepare, on_prepare);
@@ -293,15 +277,10 @@ static void handles_open(struct node *self)
 static void handles_close(struct node *self)
 {
     struct service *service = &self->service;
-    uv_handle_t *handles[] = {(uv_handle_t *)&service->wake,
-                              (uv_handle_t *)&self->stop,
-                              (uv_handle_t *)&service->consensus_timer,
-                              (uv_handle_t *)&service->sweep_timer,
-                              (uv_handle_t *)&service->publish_timer,
-                              (uv_handle_t *)&service->prepare,
-                              (uv_handle_t *)&service->check,
-                              (uv_handle_t *)&self->terminate,
-                              (uv_handle_t *)&self->interrupt};
+    uv_handle_t *handles[] = {(uv_handle_t *)&service->wake,        (uv_handle_t *)&service->consensus_timer,
+                              (uv_handle_t *)&service->sweep_timer, (uv_handle_t *)&service->publish_timer,
+                              (uv_handle_t *)&service->prepare,     (uv_handle_t *)&service->check,
+                              (uv_handle_t *)&self->terminate,      (uv_handle_t *)&self->interrupt};
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
         uv_close(handles[i], NULL);
     mailbox_close(service->mailbox);
@@ -311,11 +290,10 @@ static void handles_close(struct node *self)
     CHECK(uv_loop_close(&self->loop) == 0, "nothing is left on the loop");
 }
 
-struct node *node_new(const struct config *config, bool signals)
+struct node *node_new(const struct config *config)
 {
     struct node *self = memory_zero(1, sizeof *self);
     struct service *service = &self->service;
-    self->has_signals = signals;
     service->config = config;
     service->clock = clock_system();
     service->started_wall_ms = service->clock.wall_ms(service->clock.context);
@@ -341,10 +319,8 @@ static void serve(struct node *self)
             "node",
             "INSECURE: this node listens beyond loopback, and everybody who reaches it may do everything",
             "api=%s wire=%s", service->config->api_listen, service->config->wire_listen);
-    if (self->has_signals) {
-        (void)uv_signal_start(&self->terminate, on_signal, SIGTERM);
-        (void)uv_signal_start(&self->interrupt, on_signal, SIGINT);
-    }
+    (void)uv_signal_start(&self->terminate, on_signal, SIGTERM);
+    (void)uv_signal_start(&self->interrupt, on_signal, SIGINT);
 #ifdef AUTONOMY_HAVE_SYSTEMD
     uint64_t watchdog_us = 0;
     if (sd_watchdog_enabled(0, &watchdog_us) > 0)
@@ -352,9 +328,7 @@ static void serve(struct node *self)
 #endif
     CHECK(uv_thread_create(&self->watchdog, watch_stalls, self) == 0, "a thread needs only memory");
     notify_supervisor("READY=1");
-    atomic_store(&self->up, true);
     uv_run(&self->loop, UV_RUN_DEFAULT);
-    atomic_store(&self->up, false);
     atomic_store(&self->watchdog_ends, true);
     uv_thread_join(&self->watchdog);
 }
@@ -378,11 +352,6 @@ int node_run(struct node *self, struct error *error)
     if (code == EXIT_CLEAN)
         log_info("node", "stopped", "name=%s", self->service.config->name);
     return code;
-}
-
-bool node_is_up(const struct node *self)
-{
-    return atomic_load(&self->up);
 }
 
 void node_free(struct node *self)

@@ -1,10 +1,8 @@
 /* One node from start to end: what is opened in which order, what a stop does, which exit code tells the
  * supervisor what.
  *
- * Threads: node_run() makes the calling thread the loop thread; node_stop() from any thread. */
+ * Threads: node_run() makes the calling thread the loop thread. */
 #pragma once
-
-#include <stdbool.h>
 
 #include "base/error.h"
 #include "node/config.h"
@@ -20,13 +18,9 @@ enum exit_code {
 
 struct node;
 
-/** @param config   borrowed until node_free()
- * @param signals  SIGTERM and SIGINT stop it gracefully, a second one at once */
-struct node *node_new(const struct config *config, bool signals);
-/** Starts, serves, stops. @return an enum exit_code; `error` says why unless it is EXIT_CLEAN */
+/** @param config  borrowed until node_free() */
+struct node *node_new(const struct config *config);
+/** Starts, serves, stops on SIGTERM or SIGINT: gracefully on the first, at once on the second.
+ * @return an enum exit_code; `error` says why unless it is EXIT_CLEAN */
 int node_run(struct node *self, struct error *error);
-/** Asks for a graceful stop, as SIGTERM does. Only while node_run() is running. */
-void node_stop(struct node *self);
 void node_free(struct node *self);
-/** True when requests are served (for tests and supervisors in the same process). Any thread. */
-bool node_is_up(const struct node *self);

@@ -15,16 +15,13 @@ struct node {
     uv_loop_t loop;
     struct disk_lock *lock;
     struct http_server *http;
-    bool has_signals;
     uv_signal_t terminate, interrupt;
-    uv_async_t stop;
     uint32_t started; /* steps */
     enum phase phase;
     uint64_t phase_until_ms;
     bool handing_over;
     int code;
     struct error error;
-    _Atomic bool up;
 
     uv_thread_t watchdog;
     _Atomic uint64_t turn_began_ms; /* 0: the loop waits for events */

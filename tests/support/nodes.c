@@ -2,14 +2,17 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -68,11 +71,26 @@ void test_node_configure(struct test_node *self, const char *folder, const char 
         fail_msg("%s", error.message);
 }
 
-static void *run(void *context)
+/** In the child: what main() does, and the error for the parent to read. */
+static _Noreturn void child(struct test_node *self)
 {
-    struct test_node *self = context;
-    self->code = node_run(self->node, &self->error);
-    return NULL;
+    char path[160];
+    struct error error = {0};
+    snprintf(path, sizeof path, "%s.log", self->folder);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (log >= 0)
+        (void)dup2(log, STDERR_FILENO);
+    struct node *node = node_new(&self->config);
+    int code = node_run(node, &error);
+    node_free(node);
+    config_done(&self->config);
+    snprintf(path, sizeof path, "%s.error", self->folder);
+    FILE *file = fopen(path, "w");
+    if (file) {
+        fputs(error.message, file);
+        fclose(file);
+    }
+    exit(code);
 }
 
 void test_node_begin(struct test_node *self)
@@ -80,32 +98,50 @@ void test_node_begin(struct test_node *self)
     assert_false(self->running);
     self->error = (struct error){0};
     self->code = -1;
-    self->node = node_new(&self->config, false);
+    fflush(NULL);
+    self->pid = fork();
+    if (self->pid == 0)
+        child(self);
+    assert_true(self->pid > 0);
     self->running = true;
-    assert_int_equal(pthread_create(&self->thread, NULL, run, self), 0);
+}
+
+static void ended(struct test_node *self, int status)
+{
+    char path[160];
+    self->running = false;
+    self->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    snprintf(path, sizeof path, "%s.error", self->folder);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return;
+    size_t length = fread(self->error.message, 1, sizeof self->error.message - 1, file);
+    self->error.message[length] = 0;
+    fclose(file);
 }
 
 void test_node_start(struct test_node *self)
 {
     test_node_begin(self);
-    for (unsigned waited = 0; !node_is_up(self->node); waited += 10) {
+    for (unsigned waited = 0; test_request("GET", self->url, "/v1/health", NULL, NULL, NULL) != 200;
+         waited += 20) {
+        int status = 0;
         if (waited > AWAIT_MS)
             fail_msg("%s does not serve", self->folder);
-        if (pthread_tryjoin_np(self->thread, NULL) == 0) {
-            self->running = false;
+        if (waitpid(self->pid, &status, WNOHANG) == self->pid) {
+            ended(self, status);
             fail_msg("%s ended with %d: %s", self->folder, self->code, self->error.message);
         }
-        test_sleep_ms(10);
+        test_sleep_ms(20);
     }
 }
 
 int test_node_wait(struct test_node *self)
 {
+    int status = 0;
     assert_true(self->running);
-    assert_int_equal(pthread_join(self->thread, NULL), 0);
-    self->running = false;
-    node_free(self->node);
-    self->node = NULL;
+    assert_int_equal(waitpid(self->pid, &status, 0), self->pid);
+    ended(self, status);
     return self->code;
 }
 
@@ -113,8 +149,16 @@ int test_node_stop(struct test_node *self)
 {
     if (!self->running)
         return self->code;
-    node_stop(self->node);
+    assert_int_equal(kill(self->pid, SIGTERM), 0);
     return test_node_wait(self);
+}
+
+void test_node_kill(struct test_node *self)
+{
+    if (!self->running)
+        return;
+    assert_int_equal(kill(self->pid, SIGKILL), 0);
+    assert_int_equal(test_node_wait(self), 128 + SIGKILL);
 }
 
 void test_node_done(struct test_node *self)

@@ -1,13 +1,13 @@
-/* Whole nodes inside a test: each runs its loop on a thread of its own, talks over loopback and keeps its
- * data in a folder that goes with the test. Ports are asked of the system, so that tests can run beside each
- * other. */
+/* Whole nodes for a test: each a process of its own (libraft keeps texts in static memory, so two loops in
+ * one would race), on loopback, with its data in a folder that goes with the test. Ports are asked of the
+ * system, so that tests can run beside each other. A node's log lines go to <folder>/<name>.log. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <jansson.h>
-#include <pthread.h>
 
 #include "base/error.h"
 #include "node/config.h"
@@ -16,11 +16,10 @@
 struct test_node {
     char folder[128], yaml[2048], url[64];
     struct config config;
-    struct node *node;
-    pthread_t thread;
+    pid_t pid;
     bool running;
-    int code; /* of node_run(), after it ended */
-    struct error error;
+    int code;           /* of its exit, after it ended; 128 + the signal that ended it */
+    struct error error; /* what node_run() said */
 };
 
 /** A fresh folder for one test. */
@@ -33,11 +32,13 @@ void test_sleep_ms(unsigned ms);
 /** Writes the configuration of node `name` below `folder`; it doesn't start. @param more  YAML lines, e.g.
  * "bootstrap: true\n" */
 void test_node_configure(struct test_node *self, const char *folder, const char *name, const char *more);
-/** Starts it on a thread and returns at once. */
+/** Starts it and returns at once. */
 void test_node_begin(struct test_node *self);
 /** The same, and waits until it serves; fails the test when it ends instead. */
 void test_node_start(struct test_node *self);
-/** Asks for a graceful stop, if it runs. @return its exit code */
+/** kill -9, if it runs. */
+void test_node_kill(struct test_node *self);
+/** SIGTERM, if it runs. @return its exit code */
 int test_node_stop(struct test_node *self);
 /** Waits until it ends by itself. */
 int test_node_wait(struct test_node *self);

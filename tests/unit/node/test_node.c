@@ -101,7 +101,7 @@ static void folder_in_use_names_its_holder(void **state)
     test_node_configure(&other, fixture->folder, "n1", "bootstrap: true\n");
     test_node_begin(&other);
     assert_int_equal(test_node_wait(&other), EXIT_ENVIRONMENT);
-    snprintf(pid, sizeof pid, "pid %d", (int)getpid());
+    snprintf(pid, sizeof pid, "pid %d", (int)fixture->node.pid);
     assert_non_null(strstr(other.error.message, pid));
     test_node_done(&other);
     test_await(fixture->node.url, "/v1/ha/status", test_is_leader, NULL);

@@ -308,6 +308,31 @@ static void counts_and_memory_are_bounded(void **state)
     arena_done(&small);
 }
 
+/* Goal: an arena that is too small is an error at whatever field it ends, and never the end of the process.
+ * Method: 60 random records, each unpacked with every bound from 0 up to what it takes. */
+static void every_lack_of_memory_is_an_error(void **state)
+{
+    struct fixture *self = *state;
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        arena_clear(&self->arena);
+        const struct sample sample = random_sample(self);
+        const struct span packed = pack(self, &sample);
+        enum error_code code = ERROR_CORRUPT;
+        for (size_t bound = 0; code != ERROR_OK; bound++) {
+            struct arena small;
+            arena_init(&small, bound);
+            code = schema_unpack(&sample_schema, packed, &small, &self->sample, &self->error);
+            assert_true(small.used <= bound);
+            if (code != ERROR_OK)
+                assert_says(&self->error, "bytes of memory allowed");
+            refused += code != ERROR_OK;
+            arena_done(&small);
+        }
+    }
+    assert_true(refused > 1000);
+}
+
 /* Goal: a record cut anywhere is refused with a reason, and the reader never looks past the end.
  * Method: every prefix of 40 random records, each in a block of its exact size (ASan sees an over-read). */
 static void every_prefix_is_refused(void **state)
@@ -466,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bounds_inside_of_lists_name_the_element, set_up, tear_down),
         cmocka_unit_test_setup_teardown(maps_out_of_order_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(counts_and_memory_are_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_lack_of_memory_is_an_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_prefix_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(changed_bytes_do_no_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nesting_ends_at_32_levels, set_up, tear_down),

@@ -98,6 +98,9 @@ static void mistakes_name_path_and_range(void **state)
         {"{\"plan_id\":\"p\",\"offset\":9007199254740992}",
          "offset: 9007199254740992 is not within -9007199254740991"},
         {"{\"plan_id\":\"p\",\"wide\":\"18446744073709551616\"}", "wide: must be an integer, not a text"},
+        {"{\"plan_id\":\"p\",\"offset\":true}", "offset: must be an integer, not true or false"},
+        {"{\"plan_id\":\"p\",\"hash\":1}", "hash: must be hex digits, not an integer"},
+        {"{\"plan_id\":\"p\",\"tags\":[\"\",{}]}", "tags[1]: must be a text, not an object"},
         {"{\"plan_id\":\"p\",\"yes\":1}", "yes: must be true or false, not an integer"},
         {"{\"plan_id\":\"p\",\"at\":5}", "at: must be a time such as 2026-01-02T03:04:05Z, not an integer"},
         {"{\"plan_id\":\"p\",\"at\":\"noon\"}", "at: \"noon\" is not a time such as"},
@@ -156,6 +159,61 @@ static void large_bodies_are_refused(void **state)
     assert_int_equal(from_text(self, text), ERROR_TOO_BIG);
 }
 
+/* Goal: an arena that is too small is an error at whatever field it ends, and never the end of the process.
+ * Method: 60 random records as JSON, each with every bound from 0 up to what it takes. */
+static void every_lack_of_memory_is_an_error(void **state)
+{
+    struct fixture *self = *state;
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        arena_clear(&self->arena);
+        const struct sample sample = random_sample(self);
+        json_t *json = schema_to_json(&sample_schema, &sample);
+        enum error_code code = ERROR_TOO_BIG;
+        for (size_t bound = 0; code != ERROR_OK; bound++) {
+            struct arena small;
+            arena_init(&small, bound);
+            code = schema_from_json(&sample_schema, json, &small, &self->sample, &self->error);
+            assert_true(code == ERROR_OK || code == ERROR_TOO_BIG);
+            refused += code != ERROR_OK;
+            arena_done(&small);
+        }
+        json_decref(json);
+    }
+    assert_true(refused > 1000);
+}
+
+/* Goal: a schema that holds itself ends at 32 levels of JSON, too.
+ * Method: objects in lists in objects, made by hand: the parser would refuse them earlier. */
+struct nest {
+    struct nest *inner;
+    size_t count;
+};
+static const struct schema nest_schema;
+static const struct field nest_fields[] = {{.name = "inner",
+                                            .type = FIELD_LIST,
+                                            .offset = offsetof(struct nest, inner),
+                                            .count_offset = offsetof(struct nest, count),
+                                            .schema = &nest_schema}};
+static const struct schema nest_schema = SCHEMA("nest", struct nest, nest_fields);
+
+static void nesting_ends_at_32_levels(void **state)
+{
+    struct fixture *self = *state;
+    struct nest nest;
+    json_t *json = json_object();
+    for (unsigned levels = 0; levels <= 33; levels++) {
+        const enum error_code code = schema_from_json(&nest_schema, json, &self->arena, &nest, &self->error);
+        assert_int_equal(code, levels <= 32 ? ERROR_OK : ERROR_INVALID);
+        json_t *outer = json_object(), *list = json_array();
+        json_array_append_new(list, json);
+        json_object_set_new(outer, "inner", list);
+        json = outer;
+    }
+    assert_says(&self->error, "nested deeper than 32");
+    json_decref(json);
+}
+
 /* Goal: null stands for what is absent, and absent members are zero.
  * Method: nulls for members of every kind. */
 static void null_is_absent(void **state)
@@ -173,21 +231,23 @@ static void null_is_absent(void **state)
 }
 
 /* Goal: long and odd text from outside is cut where it is quoted, at a character's end.
- * Method: 1,000 bytes of two-byte characters as a name and as a key. */
+ * Method: 1,000 bytes of two-byte characters, at an even and an odd offset, as a name and as a key. */
 static void quoted_text_is_cut(void **state)
 {
     struct fixture *self = *state;
-    char text[1200] = "{\"plan_id\":\"";
-    for (unsigned i = 0; i < 500; i++)
-        strcat(text, "\xc3\xa4");
-    strcat(text, "\"}");
-    assert_int_equal(from_text(self, text), ERROR_INVALID);
-    assert_says(&self->error, "\xc3\xa4...\" is not a name");
-    assert_true(utf8_valid(self->error.message, strlen(self->error.message)));
-    memmove(text + 1, text + 11, strlen(text + 11) + 1);
-    strcpy(text + strlen(text) - 1, ":1}");
-    assert_int_equal(from_text(self, text), ERROR_INVALID);
-    assert_says(&self->error, "\xc3\xa4...: unknown field");
+    for (unsigned offset = 0; offset < 2; offset++) {
+        char text[1200], characters[1001] = "";
+        for (unsigned i = 0; i < 500; i++)
+            strcat(characters, "\xc3\xa4");
+        snprintf(text, sizeof text, "{\"plan_id\":\"%s%s\"}", offset == 0 ? "" : "x", characters);
+        assert_int_equal(from_text(self, text), ERROR_INVALID);
+        assert_says(&self->error, "\xc3\xa4...\" is not a name");
+        assert_true(utf8_valid(self->error.message, strlen(self->error.message)));
+        snprintf(text, sizeof text, "{\"%s%s\":1}", offset == 0 ? "" : "x", characters);
+        assert_int_equal(from_text(self, text), ERROR_INVALID);
+        assert_says(&self->error, "\xc3\xa4...: unknown field");
+        assert_true(utf8_valid(self->error.message, strlen(self->error.message)));
+    }
 }
 
 /* Goal: text that isn't JSON, or more than it should be, is refused with line and column.
@@ -310,6 +370,8 @@ int main(void)
         cmocka_unit_test(json_is_the_documented_form),
         cmocka_unit_test_setup_teardown(mistakes_name_path_and_range, set_up, tear_down),
         cmocka_unit_test_setup_teardown(large_bodies_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_lack_of_memory_is_an_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nesting_ends_at_32_levels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(null_is_absent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(quoted_text_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_text_is_refused_with_its_place, set_up, tear_down),

@@ -290,6 +290,20 @@ static void other_bytes_are_refused(void **state)
     }
 }
 
+/* Goal: a frame past the wire's bound is no message, whatever stands in it.
+ * Method: a good head and 2 MiB behind it. */
+static void overlong_frames_are_refused(void **state)
+{
+    struct fixture *self = *state;
+    uint8_t *frame = calloc(1, FRAME_BYTES_MAX + 1);
+    memcpy(frame, "\x94\x07\x01\x01", 4);
+    assert_int_equal(
+        message_decode(span_of(frame, FRAME_BYTES_MAX + 1), &self->arena, &self->decoded, &self->error),
+        ERROR_CORRUPT);
+    assert_non_null(strstr(self->error.message, "longer than 2097152"));
+    free(frame);
+}
+
 /* Goal: a list whose count claims more than there is, or more than a group holds, makes nothing be allocated.
  * Method: an append with an array head of 2^32 - 1 and of 1,025 entries; an arena that aborts past 64 bytes.
  */
@@ -364,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(requests_of_term_zero_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(impossible_entries_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_bytes_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(overlong_frames_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(claimed_counts_are_not_believed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cut_and_changed_messages_do_no_harm, set_up, tear_down),
         cmocka_unit_test(kinds_have_names),

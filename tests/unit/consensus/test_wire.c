@@ -304,6 +304,79 @@ static void odd_addresses_do_no_harm(void **state)
     WAIT_FOR(self, a->ups == 1); /* where localhost is ::1 as well, the next attempt takes the other */
 }
 
+/* Goal: names that don't resolve, peers that go while theirs does, and more peers than fit do no harm.
+ * Method: a name of the reserved domain; removal one turn after setting; 100 ids. */
+static void unresolved_names_and_many_peers_do_no_harm(void **state)
+{
+    struct fixture *self = *state;
+    struct node *a = &self->nodes[0];
+    struct wire_peer_status status[WIRE_PEERS_MAX + 1];
+    node_open(a);
+    for (unsigned i = 0; i < 8; i++) { /* more than libuv's threads: some wait in its queue, some run */
+        wire_peer_set(a->wire, 200 + i, "nobody.invalid:1");
+        turn(self);
+    }
+    for (unsigned i = 0; i < 7; i++)
+        wire_peer_remove(a->wire, 200 + i);
+    WAIT_FOR(self, a->notes >= 1);
+    assert_int_equal(a->ups + a->refused + a->downs, 0);
+    for (unsigned i = 0; i < 100; i++)
+        wire_peer_set(a->wire, 1000 + i, "127.0.0.1:1");
+    assert_int_equal(wire_status(a->wire, status, WIRE_PEERS_MAX + 1), WIRE_PEERS_MAX);
+    assert_int_equal(wire_status(a->wire, status, 3), 3);
+    turn(self); /* closed while all of them connect */
+}
+
+/* Goal: IPv6 works as IPv4 does.
+ * Method: two wires on [::1]; skipped where the machine has none. */
+static void ipv6_addresses_work(void **state)
+{
+    struct fixture *self = *state;
+    struct node *a = &self->nodes[0], *b = &self->nodes[1];
+    struct error error = {0};
+    snprintf(a->listen, sizeof a->listen, "[::1]:0");
+    if (wire_open(&a->options, &a->wire, &error) != ERROR_OK)
+        skip();
+    node_open(b);
+    char address[64];
+    snprintf(address, sizeof address, "[::1]:%u", wire_port(a->wire));
+    wire_peer_set(b->wire, 100, address);
+    WAIT_FOR(self, b->ups == 1);
+    assert_string_equal(b->last_detail, address);
+    const int stranger = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 to = {
+        .sin6_family = AF_INET6, .sin6_port = htons(wire_port(a->wire)), .sin6_addr = in6addr_loopback};
+    assert_int_equal(connect(stranger, (struct sockaddr *)&to, sizeof to), 0);
+    stranger_send(stranger, "GET / HTTP/1.1\r\n", 16);
+    WAIT_FOR(self, a->notes == 1);
+    close(stranger);
+}
+
+/* Goal: what is queued for a peer that dies goes with it, and its owner hears of the end.
+ * Method: fill the queue, then the peer closes without reading. */
+static void queue_goes_with_its_peer(void **state)
+{
+    struct fixture *self = *state;
+    struct node *a = &self->nodes[0], *b = &self->nodes[1];
+    connect_both_ways(self);
+    char *block = calloc(1, 65536);
+    while (wire_send(a->wire, 101, span_of(block, 65536)) == ERROR_OK)
+        ;
+    assert_true(status_of(a).queued_bytes > 1024u * 1024u);
+    node_close(b);
+    WAIT_FOR(self, a->downs == 1);
+    assert_int_equal(status_of(a).queued_bytes, 0);
+    assert_int_equal(wire_send(a->wire, 101, span_of(block, 65536)), ERROR_UNAVAILABLE);
+    b->options.identity.start_counter++;
+    node_open(b);
+    node_knows(a, b);
+    WAIT_FOR(self, a->ups == 2);
+    while (wire_send(a->wire, 101, span_of(block, 65536)) == ERROR_OK)
+        ;
+    WAIT_FOR(self, status_of(a).queued_bytes == 0); /* 16 MiB, in two pieces */
+    free(block);
+}
+
 /* Goal: a port in use is refused with its address, and what isn't an address too; nothing leaks.
  * Method: open on a port that another wire has; open with broken options. */
 static void unusable_options_are_refused(void **state)
@@ -325,6 +398,12 @@ static void unusable_options_are_refused(void **state)
     b->options.advertise_address = "n1";
     assert_int_equal(wire_open(&b->options, &b->wire, &error), ERROR_INVALID);
     b->options.advertise_address = NULL;
+    b->options.listen_address = "nobody.invalid:0";
+    assert_int_equal(wire_open(&b->options, &b->wire, &error), ERROR_INVALID);
+    b->options.listen_address = "127.0.0.1:0";
+    b->options.identity.node_id = 0;
+    assert_int_equal(wire_open(&b->options, &b->wire, &error), ERROR_INVALID);
+    b->options.identity.node_id = 101;
     b->options.identity.cluster_id[0] = '\0';
     assert_int_equal(wire_open(&b->options, &b->wire, &error), ERROR_INVALID);
     assert_null(b->wire);
@@ -359,6 +438,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(changed_address_reconnects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(killed_process_is_down_and_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(odd_addresses_do_no_harm, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unresolved_names_and_many_peers_do_no_harm, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ipv6_addresses_work, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(queue_goes_with_its_peer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unusable_options_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closing_inside_a_callback_is_the_end, set_up, tear_down),
     };

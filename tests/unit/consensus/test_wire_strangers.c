@@ -175,6 +175,47 @@ static void later_start_ends_the_earlier_connection(void **state)
     assert_witness_unharmed(self);
 }
 
+/* Goal: when a peer's later start connects to us, our own connection to its earlier start is made anew at
+ * once. Method: node 0 knows the witness; a stranger comes as the witness's next start. */
+static void later_start_renews_our_connection(void **state)
+{
+    struct fixture *self = *state;
+    struct node *node = open_with_witness(self);
+    node_knows(node, &self->nodes[1]);
+    WAIT_FOR(self, node->ups == 1);
+    stranger_hello(stranger_connect(self, node),
+                   (struct wire_hello){.node_id = 101, .incarnation = "folder-1", .start_counter = 2});
+    WAIT_FOR(self, node->downs == 1);
+    WAIT_FOR(self, node->rejected >= 1); /* the process at its address is the earlier start, which is past */
+    assert_non_null(strstr(node->last_detail, "has started again since"));
+    assert_int_equal(node->ups, 1);
+}
+
+/* Goal: without somebody to tell, refusals go to the log.
+ * Method: no on_refused; the line stands on stderr. */
+static void refusals_are_logged_where_nobody_is_told(void **state)
+{
+    struct fixture *self = *state;
+    struct node *node = &self->nodes[0];
+    node->options.on_refused = NULL;
+    node_open(node);
+    char line[1024] = "";
+    int channel[2];
+    const int kept = dup(STDERR_FILENO);
+    assert_int_equal(pipe(channel), 0);
+    dup2(channel[1], STDERR_FILENO);
+    const int fd = stranger_connect(self, node);
+    stranger_send(fd, "GET / HTTP/1.1\r\n", 16);
+    WAIT_FOR(self, stranger_is_closed(fd));
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(channel[1]);
+    assert_true(read(channel[0], line, sizeof line - 1) > 0);
+    close(channel[0]);
+    assert_non_null(strstr(line, "warn wire refused address=127.0.0.1:"));
+    assert_non_null(strstr(line, "is not within 1 .. 2048"));
+}
+
 /* Goal: a process that runs under our own id is refused, and our owner hears of it.
  * Method: node 0's own id with another nonce. */
 static void copies_of_ourselves_are_refused(void **state)
@@ -413,6 +454,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_clusters_reject_us, set_up, tear_down),
         cmocka_unit_test_setup_teardown(second_process_under_one_id_silences_both, set_up, tear_down),
         cmocka_unit_test_setup_teardown(later_start_ends_the_earlier_connection, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(later_start_renews_our_connection, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refusals_are_logged_where_nobody_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(copies_of_ourselves_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(junk_costs_its_connection_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(changed_handshakes_do_no_harm, set_up, tear_down),

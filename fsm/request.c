@@ -8,6 +8,7 @@
 #include "fsm/view.h"
 
 #define REQUEST_KEY_BYTES (1u + DIGEST_BYTES)
+#define EXPIRY_KEY_BYTES  (1u + 8u + 8u)
 
 #define REQUEST(member, field_type, ...)                                                                     \
     {                                                                                                        \
@@ -83,9 +84,13 @@ void request_remember(struct store *store, const struct store_key *key, const st
     store_put_record(store, key, &request_schema, request);
     store_put(store, &expiry, store_key_span(key));
     store_meta(store)->request_count++;
+    if (*store_oldest_request_ms(store) > request->time_ms)
+        *store_oldest_request_ms(store) = request->time_ms; /* it is the only one */
 }
 
 struct expired {
+    uint64_t until_ms;                             /* what was remembered then or before may leave */
+    uint64_t oldest_ms;                            /* of those that stay; UINT64_MAX: none does */
     struct store_key keys[REQUEST_EXPIRE_MAX];     /* by time */
     struct store_key requests[REQUEST_EXPIRE_MAX]; /* by id */
     uint32_t count;
@@ -94,25 +99,35 @@ struct expired {
 static bool expired_visit(void *context, struct span key, struct span value)
 {
     struct expired *expired = context;
-    CHECK(value.bytes == REQUEST_KEY_BYTES, "an expiry row of %zu bytes", value.bytes);
+    CHECK(value.bytes == REQUEST_KEY_BYTES && key.bytes == EXPIRY_KEY_BYTES, "an expiry row of %zu bytes",
+          value.bytes);
     const uint8_t *by_time = key.data;
     const uint8_t *by_id = value.data;
+    const uint64_t time_ms = get_u64(by_time + 1);
+    if (time_ms > expired->until_ms || expired->count == REQUEST_EXPIRE_MAX) {
+        expired->oldest_ms = time_ms;
+        return false;
+    }
     expired->keys[expired->count] = store_key1('R', span_of(by_time + 1, key.bytes - 1));
     expired->requests[expired->count] = store_key1('r', span_of(by_id + 1, value.bytes - 1));
     expired->count++;
-    return expired->count < REQUEST_EXPIRE_MAX;
+    return true;
 }
 
 void request_expire(struct store *store, uint64_t time_ms)
 {
     struct store_meta *meta = store_meta(store);
-    if (meta->request_count == 0 || time_ms < REQUEST_KEEP_MS)
+    uint64_t *oldest_ms = store_oldest_request_ms(store);
+    if (meta->request_count == 0 || time_ms < REQUEST_KEEP_MS || *oldest_ms > time_ms - REQUEST_KEEP_MS)
         return;
     struct expired expired;
+    expired.until_ms = time_ms - REQUEST_KEEP_MS;
+    expired.oldest_ms = UINT64_MAX;
     expired.count = 0;
-    const struct store_key first = store_key1('R', span_of(NULL, 0));
-    const struct store_key limit = store_key_u64('R', time_ms - REQUEST_KEEP_MS + 1);
-    store_scan_range(store, &first, &limit, false, expired_visit, &expired);
+    const struct store_key prefix = store_key1('R', span_of(NULL, 0));
+    store_scan(store, &prefix, false, expired_visit, &expired);
+    if (store_failed(store))
+        return;
     CHECK(expired.count <= meta->request_count, "%u requests expire of %llu", expired.count,
           (unsigned long long)meta->request_count);
     for (uint32_t i = 0; i < expired.count; i++) {
@@ -120,6 +135,7 @@ void request_expire(struct store *store, uint64_t time_ms)
         store_delete(store, &expired.requests[i]);
     }
     meta->request_count -= expired.count;
+    *oldest_ms = expired.oldest_ms;
 }
 
 static bool oldest_visit(void *context, struct span key, struct span value)

@@ -12,6 +12,7 @@
 #include "node/http/flow.h"
 #include "node/http/outcome.h"
 #include "node/http/problem.h"
+#include "node/http/range.h"
 #include "node/http/routes.h"
 
 /* Whatever the outcome is, this answer is 200: the node that asked reads it out of the body. */
@@ -59,45 +60,6 @@ void internal_checkpoint(struct request *request)
 
 /* --- files, with ranges --- */
 
-struct range {
-    uint64_t first, last; /* inclusive */
-};
-
-/* "bytes=100-199", "bytes=100-", "bytes=-100"; anything else, also several ranges, is read as none (RFC
- * 9110, 14.2).
- * @return false: no byte of the file is within it */
-static bool read_range(const char *text, uint64_t file_bytes, struct range *out, bool *partial)
-{
-    char first[24], last[24];
-    uint64_t from = 0, to = 0;
-    *out = (struct range){0, file_bytes > 0 ? file_bytes - 1 : 0};
-    *partial = false;
-    if (text == NULL || strncmp(text, "bytes=", 6) != 0)
-        return true;
-    text += 6;
-    const char *dash = strchr(text, '-');
-    if (dash == NULL || (size_t)(dash - text) >= sizeof(first) || strlen(dash + 1) >= sizeof(last))
-        return true;
-    snprintf(first, sizeof(first), "%.*s", (int)(dash - text), text);
-    snprintf(last, sizeof(last), "%s", dash + 1);
-    bool has_first = parse_u64(first, UINT64_MAX, &from), has_last = parse_u64(last, UINT64_MAX, &to);
-    if ((!has_first && first[0] != '\0') || (!has_last && last[0] != '\0') || (!has_first && !has_last))
-        return true;
-    if (has_first && has_last && to < from)
-        return true;
-    *partial = true;
-    if (!has_first) {
-        from = to < file_bytes ? file_bytes - to : 0;
-        to = to == 0 ? 0 : UINT64_MAX;
-    } else if (!has_last) {
-        to = UINT64_MAX;
-    }
-    if (from >= file_bytes || to < from)
-        return false;
-    *out = (struct range){from, to < file_bytes ? to : file_bytes - 1};
-    return true;
-}
-
 static void answer_file(struct request *request, int fd, uint64_t file_bytes)
 {
     struct range range;
@@ -105,7 +67,7 @@ static void answer_file(struct request *request, int fd, uint64_t file_bytes)
     char text[80];
     const char *wanted = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Range");
     answer_header(request, "Accept-Ranges", "bytes");
-    if (!read_range(wanted, file_bytes, &range, &partial)) {
+    if (!range_read(wanted, file_bytes, &range, &partial)) {
         close(fd);
         snprintf(text, sizeof(text), "bytes */%" PRIu64, file_bytes);
         answer_header(request, "Content-Range", text);

@@ -25,7 +25,7 @@ OWNERS = {
     r"msgpack.*": ["base/schema*.c"],
     r"jansson\.h": ["base/schema*.c", "fsm/*view*.c", "fsm/targets.c", "node/*.c", "node/http/*", "tools/autonomy/*"],
     r"raft\.h|raft/.*": ["consensus/engine*"],
-    r"uv\.h": ["base/worker.c", "consensus/wire*.c", "node/*.c"],
+    r"uv\.h": ["base/worker.c", "consensus/wire.c", "consensus/wire_*", "node/*.c"],
     r"microhttpd\.h": ["node/http/*"],
     r"curl/.*": ["node/*.c", "tools/autonomy/*"],
     r"cyaml/.*": ["node/config.c"],

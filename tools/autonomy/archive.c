@@ -31,7 +31,8 @@ enum error_code archive_open(const char *path, uint64_t wall_ms, struct archive 
     size_t bytes = strlen(path) + sizeof ".partial";
     char *partial = memory_new(bytes);
     snprintf(partial, bytes, "%s.partial", path);
-    int fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    (void)unlink(partial); /* of an earlier try; a link that somebody put there is not followed */
+    int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int second = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     gzFile file = second >= 0 ? gzdopen(second, "wb") : NULL;
     if (!file) {

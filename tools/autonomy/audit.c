@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "tools/autonomy/audit_folder.h"
@@ -32,8 +33,31 @@ static struct audit_filter filter_of(const struct cli *cli)
                                  .end_ms = time_of(cli, "end-time")};
 }
 
-static enum cli_exit from_folder(struct cli *cli, const char *path, uint64_t limit, bool oldest_first,
-                                 json_t **out)
+static enum cli_exit open_folder(struct cli *cli, const char *path, const struct audit_filter *filter,
+                                 struct audit_folder **out)
+{
+    struct error error = {0};
+    if (audit_filter_check(filter, &error) != ERROR_OK)
+        return cli_fail(cli, CLI_USAGE, "%s", error.message);
+    if (audit_folder_open(path, out, &error) != ERROR_OK)
+        return cli_fail(cli, CLI_FAILED, "%s", error.message);
+    if (audit_folder_segments(*out) == 0)
+        fprintf(cli->err, "%s holds no audit segments (NNNNNNNNNN.jsonl)\n", path);
+    return CLI_DONE;
+}
+
+static void tell_damage(struct cli *cli, uint64_t damaged, const char *first_damage, bool torn)
+{
+    if (damaged > 0)
+        fprintf(cli->err, "warning: %llu lines are no records and were left out; the first: %s\n",
+                (unsigned long long)damaged, first_damage);
+    if (torn)
+        fprintf(cli->err,
+                "note: the last line ends in the middle and was left out; the node writes it again when it "
+                "starts\n");
+}
+
+static enum cli_exit query_folder(struct cli *cli, const char *path, json_t **out)
 {
     struct audit_filter filter = filter_of(cli);
     struct audit_folder *folder = NULL;
@@ -41,40 +65,31 @@ static enum cli_exit from_folder(struct cli *cli, const char *path, uint64_t lim
     uint64_t damaged = 0;
     char first_damage[AUDIT_DAMAGE_BYTES];
     bool torn = false;
-    if (audit_filter_check(&filter, &error) != ERROR_OK)
-        return cli_fail(cli, CLI_USAGE, "%s", error.message);
-    if (audit_folder_open(path, &folder, &error) != ERROR_OK)
-        return cli_fail(cli, CLI_FAILED, "%s", error.message);
-    if (audit_folder_segments(folder) == 0)
-        fprintf(cli->err, "%s holds no audit segments (NNNNNNNNNN.jsonl)\n", path);
+    enum cli_exit exit = open_folder(cli, path, &filter, &folder);
+    if (exit != CLI_DONE)
+        return exit;
+    uint64_t limit = cli_number(cli, "limit"), most = limit > 0 ? limit : CLI_ROWS_MAX + 1;
     enum error_code code =
-        audit_folder_query(folder, &filter, limit, oldest_first, out, &damaged, first_damage, &torn, &error);
+        audit_folder_query(folder, &filter, most, out, &damaged, first_damage, &torn, &error);
     audit_folder_close(folder);
     if (code != ERROR_OK)
         return cli_fail(cli, CLI_FAILED, "%s", error.message);
-    if (damaged > 0)
-        fprintf(cli->err, "warning: %llu lines are no records and were left out; the first: %s\n",
-                (unsigned long long)damaged, first_damage);
-    if (torn)
-        fprintf(cli->err, "note: the last line ends in the middle and was left out; the node writes it again "
-                          "when it starts\n");
-    return CLI_DONE;
+    tell_damage(cli, damaged, first_damage, torn);
+    if (limit > 0 || json_array_size(*out) <= CLI_ROWS_MAX)
+        return CLI_DONE;
+    json_decref(*out);
+    *out = NULL;
+    return cli_fail(cli, CLI_FAILED,
+                    "more than %u records match; narrow it down, or use: autonomy audit export",
+                    CLI_ROWS_MAX);
 }
 
-static enum cli_exit from_server(struct cli *cli, uint64_t limit, bool oldest_first, json_t **out)
+static const char *server_path(struct cli *cli, bool oldest_first)
 {
-    const char *path = oldest_first ? "/v1/audit?order=asc" : "/v1/audit";
-    path = cli_read_path(cli, path);
+    const char *path = cli_read_path(cli, oldest_first ? "/v1/audit?order=asc" : "/v1/audit");
     for (size_t i = 0; i < sizeof filter_flags / sizeof filter_flags[0]; i++)
         path = cli_query(cli, path, filter_flags[i][1], cli_value(cli, filter_flags[i][0]));
-    return cli_list(cli, path, limit, out);
-}
-
-static enum cli_exit read_records(struct cli *cli, uint64_t limit, bool oldest_first, json_t **out)
-{
-    const char *folder = cli_typed(cli, "audit-dir");
-    return folder ? from_folder(cli, folder, limit, oldest_first, out)
-                  : from_server(cli, limit, oldest_first, out);
+    return path;
 }
 
 enum cli_exit run_audit_query(struct cli *cli)
@@ -83,7 +98,12 @@ enum cli_exit run_audit_query(struct cli *cli)
     static const char *const members[] = {"timestamp", "event_name", "actor", "resource",
                                           "outcome",   "source",     NULL};
     json_t *records = NULL;
-    enum cli_exit exit = read_records(cli, cli_number(cli, "limit"), false, &records);
+    const char *folder = cli_typed(cli, "audit-dir");
+    if (cli_number(cli, "limit") > CLI_ROWS_MAX)
+        return cli_fail(cli, CLI_USAGE, "--limit takes at most %u; autonomy audit export has no limit",
+                        CLI_ROWS_MAX);
+    enum cli_exit exit = folder ? query_folder(cli, folder, &records)
+                                : cli_list(cli, server_path(cli, false), cli_number(cli, "limit"), &records);
     if (exit == CLI_DONE && cli->json)
         json_print(cli, records);
     else if (exit == CLI_DONE)
@@ -92,31 +112,109 @@ enum cli_exit run_audit_query(struct cli *cli)
     return exit;
 }
 
-static enum cli_exit write_export(struct cli *cli, const char *path, const json_t *records)
+/* --- export: record by record, since a trail may be larger than memory --- */
+
+struct export
 {
-    FILE *file = fopen(path, "we");
-    if (!file)
-        return cli_fail(cli, CLI_FAILED, "%s: %s", path, strerror(errno));
-    bool written = json_dumpf(records, file, JSON_INDENT(2)) == 0 && fputc('\n', file) != EOF;
-    if (fclose(file) != 0 || !written)
-        return cli_fail(cli, CLI_FAILED, "%s: it can't be written: %s", path, strerror(errno));
-    fprintf(cli->err, "%zu records written to %s\n", json_array_size(records), path);
+    struct cli *cli;
+    struct audit_filter filter;
+    FILE *out;
+    uint64_t count, damaged;
+    char first_damage[AUDIT_DAMAGE_BYTES];
+};
+
+static void export_record(struct export *self, const json_t *record)
+{
+    fputs(self->count++ > 0 ? ",\n" : "[\n", self->out);
+    if (json_dumpf(record, self->out, JSON_INDENT(2)) != 0)
+        clearerr(self->out); /* what is wrong with the file shows again when it is closed */
+}
+
+static bool export_visit(void *context, const struct audit_line *line)
+{
+    struct export *self = context;
+    if (audit_filter_match(&self->filter, line->record))
+        export_record(self, line->json);
+    return true;
+}
+
+static bool export_damaged(void *context, const char *segment, uint64_t line, const char *why)
+{
+    struct export *self = context;
+    if (self->damaged++ == 0)
+        snprintf(self->first_damage, sizeof self->first_damage, "%s:%llu: %s", segment,
+                 (unsigned long long)line, why);
+    return true;
+}
+
+static enum cli_exit export_folder(struct export *self, const char *path)
+{
+    struct audit_walk walk = {.visit = export_visit, .damaged = export_damaged, .context = self};
+    struct audit_folder *folder = NULL;
+    enum cli_exit exit = open_folder(self->cli, path, &self->filter, &folder);
+    if (exit != CLI_DONE)
+        return exit;
+    struct error error = {0};
+    if (audit_folder_walk(folder, UINT32_MAX, &walk, &error) != ERROR_OK)
+        exit = cli_fail(self->cli, CLI_FAILED, "%s", error.message);
+    else
+        tell_damage(self->cli, self->damaged, self->first_damage, walk.torn);
+    audit_folder_close(folder);
+    return exit;
+}
+
+static enum cli_exit export_server(struct export *self)
+{
+    const char *path = server_path(self->cli, true), *cursor = NULL;
+    do {
+        json_t *records = NULL;
+        size_t i;
+        json_t *record;
+        enum cli_exit exit = cli_page(self->cli, path, CLI_PAGE_ROWS, &cursor, &records);
+        if (exit != CLI_DONE)
+            return exit;
+        json_array_foreach(records, i, record) export_record(self, record);
+        json_decref(records);
+    } while (cursor);
     return CLI_DONE;
+}
+
+static enum cli_exit export_all(struct export *self)
+{
+    const char *folder = cli_typed(self->cli, "audit-dir");
+    enum cli_exit exit = folder ? export_folder(self, folder) : export_server(self);
+    if (exit == CLI_DONE)
+        fputs(self->count > 0 ? "\n]\n" : "[]\n", self->out);
+    return exit;
+}
+
+/* The file gets its name when it is whole. */
+static enum cli_exit export_to_file(struct export *self, const char *path)
+{
+    const char *partial = arena_printf(&self->cli->arena, "%s.partial", path);
+    (void)unlink(partial); /* of an earlier try */
+    self->out = fopen(partial, "wxe");
+    if (!self->out)
+        return cli_fail(self->cli, CLI_FAILED, "%s: %s", partial, strerror(errno));
+    enum cli_exit exit = export_all(self);
+    bool written = fflush(self->out) == 0 && !ferror(self->out);
+    written = fclose(self->out) == 0 && written;
+    if (exit == CLI_DONE && (!written || rename(partial, path) != 0))
+        exit = cli_fail(self->cli, CLI_FAILED, "%s: it can't be written: %s", path, strerror(errno));
+    if (exit != CLI_DONE)
+        (void)unlink(partial);
+    else
+        fprintf(self->cli->err, "%llu records written to %s\n", (unsigned long long)self->count, path);
+    return exit;
 }
 
 enum cli_exit run_audit_export(struct cli *cli)
 {
     const char *path = cli_value(cli, "output");
-    json_t *records = NULL;
+    struct export export = {.cli = cli, .filter = filter_of(cli), .out = cli->out};
     if (path && (strcmp(path, "json") == 0 || strcmp(path, "text") == 0))
         return cli_fail(cli, CLI_USAGE, "--output takes a file here; the format is --format %s", path);
-    enum cli_exit exit = read_records(cli, 0, true, &records);
-    if (exit == CLI_DONE && path)
-        exit = write_export(cli, path, records);
-    else if (exit == CLI_DONE)
-        json_print(cli, records);
-    json_decref(records);
-    return exit;
+    return path ? export_to_file(&export, path) : export_all(&export);
 }
 
 /* --- verify --- */

@@ -227,19 +227,9 @@ static void append_newest_first(json_t *all, const struct gather *gather)
         json_array_append(all, json_array_get(gather->found, (gather->start + i) % count));
 }
 
-static void reverse(json_t *list)
-{
-    size_t count = json_array_size(list);
-    for (size_t i = 0; i < count / 2; i++) {
-        json_t *a = json_incref(json_array_get(list, i));
-        json_array_set(list, i, json_array_get(list, count - 1 - i));
-        json_array_set_new(list, count - 1 - i, a);
-    }
-}
-
 enum error_code audit_folder_query(struct audit_folder *self, const struct audit_filter *filter,
-                                   uint64_t limit, bool oldest_first, struct json_t **out, uint64_t *damaged,
-                                   char *first_damage, bool *torn, struct error *error)
+                                   uint64_t limit, struct json_t **out, uint64_t *damaged, char *first_damage,
+                                   bool *torn, struct error *error)
 {
     json_t *all = json_array();
     enum error_code code = ERROR_OK;
@@ -266,8 +256,6 @@ enum error_code audit_folder_query(struct audit_folder *self, const struct audit
         json_decref(all);
         return code;
     }
-    if (oldest_first)
-        reverse(all);
     *out = all;
     return ERROR_OK;
 }

@@ -44,12 +44,12 @@ struct audit_walk {
 enum error_code audit_folder_walk(struct audit_folder *self, uint32_t segment, struct audit_walk *walk,
                                   struct error *error) MUST_USE;
 
-/** The newest `limit` (0: all) records that match, newest first or oldest first, as a JSON array.
+/** The newest `limit` (0: all) records that match, newest first, as a JSON array.
  * Damaged lines are counted in `damaged`, the first of them described in `first_damage` (AUDIT_DAMAGE_BYTES).
  */
 enum error_code audit_folder_query(struct audit_folder *self, const struct audit_filter *filter,
-                                   uint64_t limit, bool oldest_first, struct json_t **out, uint64_t *damaged,
-                                   char *first_damage, bool *torn, struct error *error) MUST_USE;
+                                   uint64_t limit, struct json_t **out, uint64_t *damaged, char *first_damage,
+                                   bool *torn, struct error *error) MUST_USE;
 
 /** Checks the chain from the first record to the last: {valid, records, first_seq, last_seq, last_hash,
  * first_bad_seq, detail, torn}. @return ERROR_NOT_FOUND when there is no record: nothing was verified */

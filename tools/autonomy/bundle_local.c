@@ -156,14 +156,32 @@ void collect_configuration(struct bundle *self)
         put_text_file(self, "configuration", own, "configuration/cli.yaml", BUNDLE_FILE_BYTES);
 }
 
+/* "<folder of the configuration>/log" is where tools/up puts a node's log. */
+static void put_log_beside(struct bundle *self, const char *config, uint32_t *number)
+{
+    if (!config || !*config)
+        return;
+    const char *slash = strrchr(config, '/');
+    const char *path =
+        arena_printf(&self->cli->arena, "%.*slog", slash ? (int)(slash + 1 - config) : 0, config);
+    if (access(path, F_OK) == 0)
+        put_text_file(self, "logs", path, file_name(self, "logs", ++*number, path), BUNDLE_LOG_BYTES);
+}
+
 void collect_logs(struct bundle *self)
 {
     uint32_t number = 0;
+    const char *typed = cli_typed(self->cli, "config-file"), *set = getenv("AUTONOMY_CONFIG_FILE");
     for (uint32_t i = 0; i < self->cli->given_count; i++)
         if (strcmp(self->cli->given[i].flag->name, "log-file") == 0) {
             const char *source = self->cli->given[i].value;
             put_text_file(self, "logs", source, file_name(self, "logs", ++number, source), BUNDLE_LOG_BYTES);
         }
+    if (number > 0)
+        return;
+    put_log_beside(self, typed, &number);
+    if (set && (!typed || strcmp(set, typed) != 0))
+        put_log_beside(self, set, &number);
 }
 
 /* --- the audit folder --- */
@@ -185,8 +203,8 @@ void collect_audit_folder(struct bundle *self)
         bundle_failed(self, "audit-folder", path, error.message);
         return;
     }
-    enum error_code code = audit_folder_query(folder, &filter, BUNDLE_RECORDS, false, &records, &damaged,
-                                              first_damage, &torn, &error);
+    enum error_code code =
+        audit_folder_query(folder, &filter, BUNDLE_RECORDS, &records, &damaged, first_damage, &torn, &error);
     if (code == ERROR_OK)
         bundle_put_json(self, "audit-folder", path, records);
     else

@@ -138,8 +138,15 @@ enum cli_exit cli_fail(struct cli *cli, enum cli_exit code, const char *format, 
  * @param out   a new reference, on CLI_DONE only */
 enum cli_exit cli_call(struct cli *cli, const char *method, const char *path, const struct json_t *body,
                        struct json_t **out) MUST_USE;
-/** Reads a list page by page. @param out  a new array with all items  @param limit  0: all */
+/** Reads a list page by page. @param out  a new array  @param limit  0: all, which fails past CLI_ROWS_MAX */
 enum cli_exit cli_list(struct cli *cli, const char *path, uint64_t limit, struct json_t **out) MUST_USE;
+#define CLI_PAGE_ROWS 1000u
+#define CLI_ROWS_MAX  100000u /* held for one printed list; an export holds none */
+/** One page of at most `rows`. @param cursor  NULL for the first page; set for the next one, NULL after the
+ * last
+ * @param out  a new array */
+enum cli_exit cli_page(struct cli *cli, const char *path, uint64_t rows, const char **cursor,
+                       struct json_t **out) MUST_USE;
 /** Percent-encodes a path segment or a query value. */
 const char *cli_escape(struct cli *cli, const char *text);
 /** Adds `name=value` to a path, with '?' or '&'; leaves the path alone when value is NULL. */

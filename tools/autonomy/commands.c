@@ -282,26 +282,27 @@ static const struct flag audit_verify[] = {AUDIT_DIR_ROW, {0}};
 
 /* --- the rest --- */
 
-static const struct flag bundle[] = {{.name = "output",
-                                      .type = FLAG_PATH,
-                                      .value = "FILE.tar.gz",
-                                      .help = "where to; a name with the time, here, when absent"},
-                                     {.name = "config-file",
-                                      .type = FLAG_PATH,
-                                      .value = "FILE",
-                                      .env = "AUTONOMY_CONFIG_FILE",
-                                      .help = "a node's configuration, redacted"},
-                                     {.name = "audit-dir",
-                                      .type = FLAG_PATH,
-                                      .value = "FOLDER",
-                                      .env = "AUTONOMY_AUDIT_DIR",
-                                      .help = "a node's audit folder"},
-                                     {.name = "log-file",
-                                      .type = FLAG_PATH,
-                                      .repeat = true,
-                                      .value = "FILE",
-                                      .help = "the end of a log, redacted; may be repeated"},
-                                     {0}};
+static const struct flag bundle[] = {
+    {.name = "output",
+     .type = FLAG_PATH,
+     .value = "FILE.tar.gz",
+     .help = "where to; a name with the time, here, when absent"},
+    {.name = "config-file",
+     .type = FLAG_PATH,
+     .value = "FILE",
+     .env = "AUTONOMY_CONFIG_FILE",
+     .help = "a node's configuration, redacted"},
+    {.name = "audit-dir",
+     .type = FLAG_PATH,
+     .value = "FOLDER",
+     .env = "AUTONOMY_AUDIT_DIR",
+     .help = "a node's audit folder"},
+    {.name = "log-file",
+     .type = FLAG_PATH,
+     .repeat = true,
+     .value = "FILE",
+     .help = "the end of a log, redacted; without it, `log` beside the configuration file"},
+    {0}};
 static const struct flag version[] = {{.name = "server", .type = FLAG_SWITCH, .help = "ask the node too"},
                                       {0}};
 

@@ -9,9 +9,6 @@
 #include "tools/autonomy/client.h"
 #include "tools/autonomy/config.h"
 
-#define PAGE_ROWS     1000u
-#define LIST_ROWS_MAX 1000000u /* rows held for one printed list */
-
 /* What to do next, by the server's code; the sentence before it is the server's own. */
 static const struct {
     const char *code, *next;
@@ -177,10 +174,25 @@ enum cli_exit cli_call(struct cli *cli, const char *method, const char *path, co
     return exit;
 }
 
-static uint64_t page_rows(uint64_t limit, size_t have)
+enum cli_exit cli_page(struct cli *cli, const char *path, uint64_t rows, const char **cursor,
+                       struct json_t **out)
 {
-    uint64_t missing = limit > 0 ? limit - have : PAGE_ROWS;
-    return missing < PAGE_ROWS ? missing : PAGE_ROWS;
+    const char *limit = arena_printf(&cli->arena, "%llu", (unsigned long long)rows);
+    json_t *page = NULL;
+    enum cli_exit exit = cli_call(
+        cli, "GET", cli_query(cli, cli_query(cli, path, "limit", limit), "cursor", *cursor), NULL, &page);
+    if (exit != CLI_DONE)
+        return exit;
+    json_t *items = json_is_array(page) ? page : json_object_get(page, "items");
+    const char *next = json_string_value(json_object_get(page, "next_cursor"));
+    *cursor =
+        next && *next && json_array_size(items) > 0 ? arena_text(&cli->arena, next, strlen(next)) : NULL;
+    if (json_is_array(items))
+        *out = json_incref(items);
+    else
+        exit = cli_fail(cli, CLI_FAILED, "the server's answer holds no list");
+    json_decref(page);
+    return exit;
 }
 
 enum cli_exit cli_list(struct cli *cli, const char *path, uint64_t limit, struct json_t **out)
@@ -189,26 +201,17 @@ enum cli_exit cli_list(struct cli *cli, const char *path, uint64_t limit, struct
     const char *cursor = NULL;
     enum cli_exit exit = CLI_DONE;
     do {
-        const char *count =
-            arena_printf(&cli->arena, "%llu", (unsigned long long)page_rows(limit, json_array_size(rows)));
-        const char *page_path = cli_query(cli, cli_query(cli, path, "limit", count), "cursor", cursor);
+        uint64_t missing = limit > 0 ? limit - json_array_size(rows) : CLI_PAGE_ROWS;
         json_t *page = NULL;
-        exit = cli_call(cli, "GET", page_path, NULL, &page);
-        if (exit != CLI_DONE)
-            break;
-        json_t *items = json_is_array(page) ? page : json_object_get(page, "items");
-        const char *next = json_string_value(json_object_get(page, "next_cursor"));
-        cursor =
-            next && *next && json_array_size(items) > 0 ? arena_text(&cli->arena, next, strlen(next)) : NULL;
-        if (json_is_array(items))
-            json_array_extend(rows, items);
-        else
-            exit = cli_fail(cli, CLI_FAILED, "the server's answer holds no list");
+        exit = cli_page(cli, path, missing < CLI_PAGE_ROWS ? missing : CLI_PAGE_ROWS, &cursor, &page);
+        if (exit == CLI_DONE)
+            json_array_extend(rows, page);
         json_decref(page);
-    } while (exit == CLI_DONE && cursor && json_array_size(rows) < LIST_ROWS_MAX &&
+    } while (exit == CLI_DONE && cursor && json_array_size(rows) < CLI_ROWS_MAX &&
              (limit == 0 || json_array_size(rows) < limit));
     if (exit == CLI_DONE && cursor && limit == 0)
-        exit = cli_fail(cli, CLI_FAILED, "more than %u rows; narrow it down", LIST_ROWS_MAX);
+        exit = cli_fail(cli, CLI_FAILED, "more than %u rows; narrow it down with the command's filters",
+                        CLI_ROWS_MAX);
     if (exit == CLI_DONE)
         *out = rows;
     else

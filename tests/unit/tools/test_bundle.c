@@ -265,6 +265,44 @@ static void long_log_is_cut_to_its_end(void **state)
     free(last);
 }
 
+/* Goal: without --log-file, the log beside the configuration file is taken, whether a flag or the environment
+ * names that file. Method: two folders, each with config.yaml and log; one is named each way; with --log-file
+ * neither is taken. */
+static void log_beside_the_configuration_is_taken(void **state)
+{
+    const struct home *home = *state;
+    const char *bundle = in_home(home, "b.tar.gz");
+    char folders[2][160], path[200];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(folders[i], sizeof folders[i], "%s/n%zu", home->path, i + 1);
+        assert_int_equal(mkdir(folders[i], 0700), 0);
+        snprintf(path, sizeof path, "%s/log", folders[i]);
+        write_text(path, i == 0 ? "log of n1\n" : "log of n2\n");
+        snprintf(path, sizeof path, "%s/config.yaml", folders[i]);
+        write_text(path, "name: n\n");
+    }
+    setenv("AUTONOMY_CONFIG_FILE", path, 1);
+    snprintf(path, sizeof path, "%s/config.yaml", folders[0]);
+    struct ran ran = run("support-bundle", "generate", "--output", bundle, "--config-file", path, NULL);
+    assert_int_equal(ran.exit, CLI_DONE);
+    ran_done(&ran);
+    char *first = output_of("tar xzOf %s logs/1-log", bundle),
+         *second = output_of("tar xzOf %s logs/2-log", bundle);
+    assert_string_equal(first, "log of n1\n");
+    assert_string_equal(second, "log of n2\n");
+    free(first);
+    free(second);
+    ran = run("support-bundle", "generate", "--output", bundle, "--config-file", path, "--log-file", path,
+              NULL);
+    unsetenv("AUTONOMY_CONFIG_FILE");
+    assert_int_equal(ran.exit, CLI_DONE);
+    ran_done(&ran);
+    char *names = output_of("tar tzf %s", bundle);
+    assert_non_null(strstr(names, "logs/1-config.yaml"));
+    assert_null(strstr(names, "logs/1-log"));
+    free(names);
+}
+
 /* Goal: a bundle that can't be written is a failure, said once.
  * Method: a folder that isn't there. */
 static void unwritable_bundle_fails(void **state)
@@ -286,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_server_is_a_failed_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(secrets_never_leave, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_log_is_cut_to_its_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(log_beside_the_configuration_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unwritable_bundle_fails, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

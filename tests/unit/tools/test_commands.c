@@ -493,6 +493,38 @@ static void control_characters_never_reach_the_terminal(void **state)
     fake_free(server);
 }
 
+/* Goal: an export over HTTP is one array of all pages, and an interrupted one is no array and no success.
+ * Method: two pages; then a second page that fails. */
+static void export_streams_pages_into_one_array(void **state)
+{
+    static const struct fake_reply whole[] = {
+        {200, "{\"items\":[{\"seq\":1},{\"seq\":2}],\"next_cursor\":\"a3\"}", 0},
+        {200, "{\"items\":[{\"seq\":3}],\"next_cursor\":null}", 0}};
+    static const struct fake_reply broken[] = {{200, "{\"items\":[{\"seq\":1}],\"next_cursor\":\"a2\"}", 0},
+                                               {422, "{\"detail\":\"cursor: gone\"}", 0}};
+    const struct home *home = *state;
+    char path[128];
+    struct fake_server *server = fake_start(whole, 2);
+    struct ran ran = run("audit", "export", "--orchestrator-url", server->url, NULL);
+    fake_stop(server);
+    fake_free(server);
+    assert_int_equal(ran.exit, CLI_DONE);
+    json_t *records = json_loads(ran.out, 0, NULL);
+    assert_int_equal(json_array_size(records), 3);
+    json_decref(records);
+    ran_done(&ran);
+
+    snprintf(path, sizeof path, "%s/export.json", home->path);
+    server = fake_start(broken, 2);
+    ran = run("audit", "export", "--orchestrator-url", server->url, "--output", path, NULL);
+    fake_stop(server);
+    fake_free(server);
+    assert_int_equal(ran.exit, CLI_FAILED);
+    assert_non_null(strstr(ran.err, "cursor: gone"));
+    assert_int_equal(access(path, F_OK), -1);
+    ran_done(&ran);
+}
+
 /* Goal: a chain that the server finds broken exits 1 and says which record.
  * Method: an answer that says so. */
 static void broken_chain_over_http_exits_1(void **state)
@@ -568,6 +600,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(description_shows_stages_nodes_and_revert, set_up, tear_down),
         cmocka_unit_test_setup_teardown(control_characters_never_reach_the_terminal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(export_streams_pages_into_one_array, set_up, tear_down),
         cmocka_unit_test_setup_teardown(broken_chain_over_http_exits_1, set_up, tear_down),
         cmocka_unit_test_setup_teardown(settings_keep_what_they_do_not_know, set_up, tear_down),
     };

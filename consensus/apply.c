@@ -129,6 +129,7 @@ bool apply_committed(struct consensus *self)
     for (uint32_t i = 0; i < DRIVE_GROUPS_MAX && !self->failed; i++)
         if (apply_group(self) == 0)
             return self->applied_index > before;
-    self->work_left = self->applied_index < apply_limit(self);
+    if (self->applied_index < apply_limit(self))
+        self->work_left = true;
     return self->applied_index > before;
 }

@@ -93,6 +93,7 @@ struct consensus {
     uint64_t elections, groups_total;
     uint64_t armed_ms;
     bool work_left; /* more to apply or to submit in the next turn */
+    bool in_turn;   /* not inside a worker's `done`: may wait for the log's worker */
     bool told_ready;
     uint64_t apply_retry_ms, space_ms, mark_ms;
     uint64_t mark_index;

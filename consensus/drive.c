@@ -143,6 +143,7 @@ static void look_at_space(struct consensus *self)
     if (now_ms < self->space_ms)
         return;
     self->space_ms = now_ms + DRIVE_SPACE_MS;
+    log_tick(self->log);
     self->disk_full = log_space_low(self->log, log_queued_bytes(self->log) * 4);
 }
 
@@ -247,7 +248,9 @@ void consensus_turn(struct consensus *self)
         submit_group(self);
         self->driving = false;
     }
+    self->in_turn = true;
     consensus_drive(self);
+    self->in_turn = false;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

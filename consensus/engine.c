@@ -185,6 +185,8 @@ static void open_raft(struct engine *self)
               (unsigned)(options->seed ^ (options->seed >> 32)) + (unsigned)self->starts * 7919u);
     raft_set_election_timeout(&self->raft, options->election_timeout_ms);
     raft_set_heartbeat_timeout(&self->raft, options->heartbeat_ms);
+    /* What it sends then is a hint of a few bytes; after a newer snapshot of ours it would not repeat a lost one before. */
+    raft_set_install_snapshot_timeout(&self->raft, 2 * options->election_timeout_ms);
     raft_set_pre_vote(&self->raft, true);
     raft_set_max_inflight_entries(&self->raft, ENGINE_INFLIGHT_ENTRIES_MAX);
     raft_set_capacity_threshold(&self->raft, 0);
@@ -494,8 +496,13 @@ void engine_tick(struct engine *self)
     if (engine_sole_voter_restarts(self))
         return;
     self->last_timeout_ms = self->now_ms;
-    if (engine_must(self, engine_step(self, &event, &update), "a timeout"))
-        engine_settle(self);
+    if (!engine_must(self, engine_step(self, &event, &update), "a timeout"))
+        return;
+    /* R11: a follower that can't stand keeps its leader for ever, and refuses others its vote for that one's
+     * sake. */
+    if (self->raft.state == RAFT_FOLLOWER && engine_rule(self, RULE_ALL_VOTE))
+        self->raft.follower_state.current_leader.id = 0;
+    engine_settle(self);
 }
 
 bool engine_hasten(struct engine *self)

@@ -95,8 +95,10 @@ enum error_code engine_transfer(struct engine *self, uint64_t node_id) MUST_USE;
  * refuse.
  * @return false when it is too early after the leader's last word: call again in 2 ms */
 bool engine_hasten(struct engine *self);
-/** The store was flushed at `snapshot`: records it and lets the log's head go, but for `trailing` entries. */
-void engine_snapshot(struct engine *self, const struct log_snapshot *snapshot, uint32_t trailing);
+/** The store was flushed at `snapshot`: records it and lets the log's head go, but for `trailing` entries.
+ * @return false when the engine can't take it now: just started anew, it may not know yet that this is
+ * committed */
+bool engine_snapshot(struct engine *self, const struct log_snapshot *snapshot, uint32_t trailing);
 /** State transfer: gives the engine a verified checkpoint.
  * @param taken  false: nothing changed. The engine has these entries already, or it can't take it now
  * (`retry`) */

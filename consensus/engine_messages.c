@@ -171,6 +171,11 @@ static void send_vote_result(struct engine *self, uint64_t to, const struct raft
 {
     struct message message = {.kind = MESSAGE_VOTE_RESULT, .term = result->term};
 
+    /* R12: libraft echoes the term of a pre-vote, also where its own is higher. A candidate with the longer
+     * log and the lower term would never learn of the higher one, and nobody else could win either. */
+    if (self->answering_lower_term && result->pre_vote && engine_rule(self, RULE_PRE_VOTE_TERMS))
+        message.term = self->raft.current_term;
+
     message.vote_result.granted = result->vote_granted;
     message.vote_result.pre_vote = result->pre_vote;
     message.vote_result.features = result->features;

@@ -175,6 +175,24 @@ static void receive_append(struct engine *self, const struct message *message, c
     self->answering_lower_term = false;
 }
 
+/* R11: in Raft everybody votes, and the candidate counts by its own log. libraft lets only those vote who
+ * know themselves as voters: one that is just being promoted doesn't, and when the candidate can't win
+ * without it, nobody leads ever again (a sole voter that dies while it makes its first peer a voter). */
+static struct raft_server *promote_for_vote(struct engine *self, int *role)
+{
+    if (!engine_rule(self, RULE_ALL_VOTE))
+        return NULL;
+    for (unsigned i = 0; i < self->raft.configuration.n; i++) {
+        struct raft_server *server = &self->raft.configuration.servers[i];
+        if (server->id == self->options.node_id && server->role != RAFT_VOTER) {
+            *role = server->role;
+            server->role = RAFT_VOTER;
+            return server;
+        }
+    }
+    return NULL;
+}
+
 static void receive_vote(struct engine *self, const struct message *message, const char *address)
 {
     struct raft_message copy = {.type = RAFT_REQUEST_VOTE, .server_id = message->from};
@@ -187,7 +205,14 @@ static void receive_vote(struct engine *self, const struct message *message, con
                                                    .last_log_term = message->vote.last_term,
                                                    .disrupt_leader = message->vote.disrupt_leader,
                                                    .pre_vote = message->vote.pre_vote};
-    if (receive(self, &copy, address, "a vote request", &update))
+    int role = RAFT_STANDBY;
+    struct raft_server *promoted = promote_for_vote(self, &role);
+    self->answering_lower_term = message->term < self->raft.current_term;
+    bool stepped = receive(self, &copy, address, "a vote request", &update);
+    self->answering_lower_term = false;
+    if (promoted != NULL)
+        promoted->role = role;
+    if (stepped)
         engine_settle(self);
 }
 
@@ -316,6 +341,7 @@ void engine_install(struct engine *self, const struct log_snapshot *snapshot, co
 
     *taken = false;
     *retry = engine_idle(self) || self->raft.state == RAFT_CANDIDATE ||
+             snapshot->term > self->raft.current_term ||
              (self->raft.state == RAFT_FOLLOWER && self->raft.follower_state.current_leader.id == 0);
     if (*retry || self->failed || self->raft.state == RAFT_LEADER)
         return;
@@ -340,11 +366,16 @@ void engine_install(struct engine *self, const struct log_snapshot *snapshot, co
 void engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder, bool *taken)
 {
     struct log *log = self->options.log;
+    struct error error = {0};
 
     *taken = false;
     if (engine_idle(self) || self->raft.state == RAFT_LEADER || snapshot->index < log_last_index(log) ||
         log_durable_index(log) != log_last_index(log))
         return;
+    if (snapshot->term > log_term(log) && log_vote_write(log, snapshot->term, 0, &error) != ERROR_OK) {
+        engine_fail(self, error.code, "%s", error.message);
+        return;
+    }
     if (!switch_state(self, snapshot, folder))
         return;
     *taken = true;

@@ -118,7 +118,7 @@ enum error_code engine_transfer(struct engine *self, uint64_t node_id)
     return ERROR_OK;
 }
 
-void engine_snapshot(struct engine *self, const struct log_snapshot *snapshot, uint32_t trailing)
+bool engine_snapshot(struct engine *self, const struct log_snapshot *snapshot, uint32_t trailing)
 {
     struct log *log = self->options.log;
     struct raft_event event = {.type = RAFT_SNAPSHOT};
@@ -128,18 +128,19 @@ void engine_snapshot(struct engine *self, const struct log_snapshot *snapshot, u
     log_snapshot(log, &before);
     if (engine_idle(self) || snapshot->index <= before.index || snapshot->index > self->raft.commit_index ||
         log_term_of(log, snapshot->index) != snapshot->term)
-        return;
+        return false;
     event.snapshot.metadata.index = snapshot->index;
     event.snapshot.metadata.term = snapshot->term;
     event.snapshot.metadata.configuration_index = snapshot->configuration_index;
     event.snapshot.trailing = trailing;
     if (!engine_configuration(self, span_of(snapshot->configuration, snapshot->configuration_bytes),
                               &event.snapshot.metadata.configuration))
-        return;
+        return false;
     /* The same head as libraft's own record of the log keeps. */
     uint64_t first = log_first_index(log);
     bool cut = snapshot->index > trailing && snapshot->index - trailing >= first;
     log_snapshot_record(log, snapshot, cut ? snapshot->index - trailing + 1 : first);
     if (engine_must(self, engine_step(self, &event, &update), "a snapshot"))
         engine_settle(self);
+    return true;
 }

@@ -131,6 +131,9 @@ static enum error_code check_promotion(const struct consensus *self,
     if (!contact_recent(&self->contact, member->node_id, consensus_now(self)))
         return error_set(error, ERROR_CONFLICT,
                          "node %016" PRIx64 " was not heard within an election timeout", member->node_id);
+    if (match < self->seen.configuration->index)
+        return error_set(error, ERROR_CONFLICT, "node %016" PRIx64 " does not know the last membership yet",
+                         member->node_id);
     if (match + CONSENSUS_LAG_ENTRIES_MAX < commit)
         return error_set(error, ERROR_CONFLICT,
                          "node %016" PRIx64 " lacks %" PRIu64 " entries, allowed are %u", member->node_id,

@@ -66,8 +66,9 @@ static void flush_done(struct worker_job *job)
         snapshots->retry_ms = consensus_now(self) + FETCH_RETRY_MS;
     else if (snapshots->flush_code != ERROR_OK)
         consensus_fatal(self, &snapshots->flush_error);
-    else if (snapshots->installs == snapshots->installs_at_flush)
-        engine_snapshot(self->engine, &snapshots->taken, self->options.trailing_entries);
+    else if (snapshots->installs == snapshots->installs_at_flush &&
+             !engine_snapshot(self->engine, &snapshots->taken, self->options.trailing_entries))
+        snapshots->retry_ms = consensus_now(self) + FETCH_RETRY_MS;
     consensus_drive(self);
 }
 
@@ -208,8 +209,10 @@ void snapshot_progress(struct consensus *self)
 {
     struct snapshots *snapshots = &self->snapshots;
 
-    if (snapshots->fetched)
+    if (snapshots->fetched && self->in_turn)
         try_install(self);
+    else if (snapshots->fetched)
+        self->work_left = true; /* the log waits for its worker: not inside a worker's `done` */
     if (snapshots->state_lost && !snapshots->fetching && !snapshots->fetched &&
         consensus_now(self) >= snapshots->retry_ms)
         start_fetch(self, log_last_index(self->log));

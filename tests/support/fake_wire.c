@@ -149,7 +149,8 @@ static void insert(struct fake_network *self, struct fake_packet *packet)
     *at = packet;
 }
 
-static void enqueue(struct fake_network *self, enum fake_kind kind, uint64_t from, uint64_t to, struct span payload)
+static void enqueue(struct fake_network *self, enum fake_kind kind, uint64_t from, uint64_t to,
+                    struct span payload)
 {
     const struct fake_network_options *options = &self->options;
     struct fake_link *link = link_of(self, from, to);
@@ -159,7 +160,8 @@ static void enqueue(struct fake_network *self, enum fake_kind kind, uint64_t fro
     packet->kind = kind;
     packet->from = from;
     packet->to = to;
-    packet->due_ms = options->clock.monotonic_ms(options->clock.context) + options->delay_min_ms + draw(self, spread);
+    packet->due_ms =
+        options->clock.monotonic_ms(options->clock.context) + options->delay_min_ms + draw(self, spread);
     if (options->keep_order && packet->due_ms < link->last_due_ms)
         packet->due_ms = link->last_due_ms;
     link->last_due_ms = packet->due_ms;
@@ -227,7 +229,8 @@ uint64_t fake_network_deliver(struct fake_network *self)
     return to;
 }
 
-/* --- consensus/wire.h ------------------------------------------------------------------------------------------------ */
+/* --- consensus/wire.h
+ * ------------------------------------------------------------------------------------------------ */
 
 enum error_code wire_open(const struct wire_options *options, struct wire **out, struct error *error)
 {
@@ -237,14 +240,14 @@ enum error_code wire_open(const struct wire_options *options, struct wire **out,
     CHECK(network->wire_count < FAKE_NODES_MAX, "%u nodes", network->wire_count);
     struct wire *self = memory_zero(1, sizeof *self);
     self->options = *options;
-    self->address = text_copy(options->advertise_address != NULL ? options->advertise_address
-                                                                 : options->listen_address);
+    self->address =
+        text_copy(options->advertise_address != NULL ? options->advertise_address : options->listen_address);
     network->wires[network->wire_count++] = self;
     for (uint32_t i = 0; i < network->wire_count; i++)
         for (uint32_t j = 0; j < network->wires[i]->peer_count; j++)
             if (network->wires[i]->peers[j] == options->identity.node_id)
-                enqueue(network, FAKE_UP, options->identity.node_id, network->wires[i]->options.identity.node_id,
-                        (struct span){0});
+                enqueue(network, FAKE_UP, options->identity.node_id,
+                        network->wires[i]->options.identity.node_id, (struct span){0});
     *out = self;
     return ERROR_OK;
 }

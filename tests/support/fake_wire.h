@@ -1,15 +1,16 @@
-/* A network in memory, under consensus/wire.h: one thread, virtual time, and whoever runs it decides what arrives when.
+/* A network in memory, under consensus/wire.h: one thread, virtual time, and whoever runs it decides what
+ * arrives when.
  *
- * Frames are queued with a time of delivery drawn from a seed; they may be lost, doubled and overtake each other. Links are cut one way at
- * a time. A node that closes its wire is refused by all who had it as a peer. A filter sees every frame before it is
- * queued, for scripted schedules. */
+ * Frames are queued with a time of delivery drawn from a seed; they may be lost, doubled and overtake each
+ * other. Links are cut one way at a time. A node that closes its wire is refused by all who had it as a peer.
+ * A filter sees every frame before it is queued, for scripted schedules. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 
 struct fake_network;
 

@@ -1,0 +1,521 @@
+/* Nodes and time. */
+#include "support/cluster.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "support/cluster_disk.h"
+#include "support/cluster_internal.h"
+
+#define ELECTION_TIMEOUT_MS 300u
+#define HEARTBEAT_MS        30u
+
+static struct cluster *cluster; /* the one that exists: for random bytes */
+
+uint64_t cluster_random(struct cluster *self, uint64_t limit)
+{
+    self->random ^= self->random << 13;
+    self->random ^= self->random >> 7;
+    self->random ^= self->random << 17;
+    return limit == 0 ? 0 : (self->random >> 11) % limit;
+}
+
+/* Ids come from a counter here, so that a seed plays the same schedule again: linked with --wrap. */
+void __wrap_random_bytes(void *out, size_t length);
+void __wrap_random_id(char out[33]);
+
+void __wrap_random_bytes(void *out, size_t length)
+{
+    uint8_t *bytes = out;
+    uint64_t value = cluster == NULL ? 1 : ++cluster->ids * 0x9e3779b97f4a7c15u;
+
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = (uint8_t)(value >> (8 * (i % 8)));
+}
+
+void __wrap_random_id(char out[33])
+{
+    uint8_t bytes[16];
+
+    __wrap_random_bytes(bytes, sizeof bytes);
+    hex_encode(bytes, sizeof bytes, out);
+}
+
+static uint64_t monotonic_ms(void *context)
+{
+    return ((struct cluster *)context)->now_ms;
+}
+
+static uint64_t wall_ms(void *context)
+{
+    return CLUSTER_WALL_MS + ((struct cluster *)context)->now_ms;
+}
+
+static struct clock cluster_clock(struct cluster *self)
+{
+    return (struct clock){.monotonic_ms = monotonic_ms, .wall_ms = wall_ms, .context = self};
+}
+
+void cluster_report(struct cluster *self, const char *format, ...)
+{
+    va_list arguments;
+
+    if (self->violation[0] != '\0')
+        return;
+    va_start(arguments, format);
+    vsnprintf(self->violation, sizeof self->violation, format, arguments);
+    va_end(arguments);
+}
+
+const char *cluster_violation(const struct cluster *self)
+{
+    return self->violation;
+}
+
+struct cluster *cluster_new(const struct cluster_options *options)
+{
+    struct cluster *self = memory_zero(1, sizeof *self);
+
+    cluster = self;
+    self->options = *options;
+    if (self->options.delay_max_ms == 0) {
+        self->options.delay_min_ms = 1;
+        self->options.delay_max_ms = 3;
+    }
+    self->random = options->seed * 0x2545f4914f6cdd1du + 0x9e3779b9u;
+    self->now_ms = CLUSTER_START_MS;
+    self->committed = memory_zero(CLUSTER_INDEX_MAX, sizeof *self->committed);
+    self->proposals = memory_zero(CLUSTER_PROPOSALS_MAX, sizeof *self->proposals);
+    struct fake_network_options network = {.clock = cluster_clock(self),
+                                           .seed = options->seed,
+                                           .delay_min_ms = self->options.delay_min_ms,
+                                           .delay_max_ms = self->options.delay_max_ms,
+                                           .loss_ppm = options->loss_ppm,
+                                           .double_ppm = options->double_ppm,
+                                           .keep_order = options->keep_order};
+    self->network = fake_network_new(&network);
+    cluster_disk_init(cluster_clock(self), options->seed, options->sync_max_ms);
+    return self;
+}
+
+/* What can only be told at the end: every acknowledged proposal stands where it was said to be. */
+static void check_end(struct cluster *self)
+{
+    for (uint64_t id = 1; id <= self->proposal_count; id++) {
+        const struct proposal_note *note = &self->proposals[id];
+        if (note->fate == CLUSTER_DONE && note->committed != note->index)
+            cluster_report(self, "proposal %" PRIu64 " was acknowledged at %" PRIu64 " and is at %" PRIu64,
+                           id, note->index, note->committed);
+        if (note->fate == CLUSTER_PENDING)
+            cluster_report(self, "proposal %" PRIu64 " was never answered", id);
+    }
+}
+
+/* Where everybody stands: for whoever looks into a failed seed. */
+static void print_nodes(struct cluster *self)
+{
+    static const char *const roles[] = {"follower", "candidate", "leader"};
+
+    for (uint32_t i = 0; i < self->count; i++) {
+        struct consensus_status status = cluster_status(self, i);
+        if (self->nodes[i].consensus == NULL) {
+            fprintf(stderr, "  node %u is not running\n", i);
+            continue;
+        }
+        fprintf(stderr,
+                "  node %u %012" PRIx64 " %s%s term %" PRIu64 " leader %012" PRIx64 " first %" PRIu64
+                " snapshot %" PRIu64 " applied %" PRIu64 " commit %" PRIu64 " durable %" PRIu64
+                " last %" PRIu64 "%s%s%s; at %" PRIu64 ":",
+                i, status.node_id, roles[status.role], status.ready ? " ready" : "", status.term,
+                status.leader_id, status.first_index, status.snapshot_index, status.applied_index,
+                status.commit_index, status.durable_index, status.last_index,
+                self->nodes[i].paused ? " paused" : "", status.fetching ? " fetching" : "",
+                status.state_lost ? " state lost" : "", status.configuration_index);
+        for (uint32_t j = 0; j < status.member_count; j++)
+            fprintf(stderr, " %012" PRIx64 "=%c", status.members[j].node_id, "svx"[status.members[j].role]);
+        fprintf(stderr, "\n");
+    }
+}
+
+bool cluster_end(struct cluster *self)
+{
+    if (self->violation[0] != '\0')
+        print_nodes(self);
+    for (uint32_t i = 0; i < self->count; i++) {
+        if (self->nodes[i].consensus != NULL)
+            cluster_stop(self, i);
+        cluster_free_stores(&self->nodes[i]);
+    }
+    check_end(self);
+    bool held = self->violation[0] == '\0';
+    if (!held)
+        fprintf(stderr, "seed %" PRIu64 " at %" PRIu64 " ms: %s\n", self->options.seed, self->now_ms,
+                self->violation);
+    fake_network_free(self->network);
+    cluster_disk_done();
+    free(self->committed);
+    free(self->proposals);
+    free(self);
+    cluster = NULL;
+    return held;
+}
+
+/* --- nodes
+ * ---------------------------------------------------------------------------------------------------------------
+ */
+
+static void set_timer(void *context, uint64_t at_ms)
+{
+    ((struct cluster_node *)context)->timer_ms = at_ms;
+}
+
+static void note_leader(struct cluster *self, struct cluster_node *node,
+                        const struct consensus_status *status)
+{
+    for (uint32_t i = 0; i < self->leader_count; i++) {
+        if (self->leaders[i].term != status->term)
+            continue;
+        if (self->leaders[i].leader != node->id)
+            cluster_report(self, "term %" PRIu64 " has two leaders: %016" PRIx64 " and %016" PRIx64,
+                           status->term, self->leaders[i].leader, node->id);
+        return;
+    }
+    CHECK(self->leader_count < CLUSTER_TERMS_MAX, "%u terms", self->leader_count);
+    self->leaders[self->leader_count].term = status->term;
+    self->leaders[self->leader_count++].leader = node->id;
+}
+
+static void on_change(void *context)
+{
+    struct cluster_node *node = context;
+    struct consensus_status status;
+
+    consensus_status(node->consensus, &status);
+    if (status.role == CONSENSUS_LEADER)
+        note_leader(node->cluster, node, &status);
+}
+
+static void on_fatal(void *context, const struct error *error)
+{
+    struct cluster_node *node = context;
+    cluster_report(node->cluster, "node %u can't go on: %s", node->number, error->message);
+}
+
+static enum error_code open_node(struct cluster_node *node, struct error *error)
+{
+    struct cluster *self = node->cluster;
+    uint32_t snapshot_entries = self->options.snapshot_entries;
+    struct consensus_options options = {
+        .clock = cluster_clock(self),
+        .folder = node->folder,
+        .listen_address = node->address,
+        .election_timeout_ms = ELECTION_TIMEOUT_MS,
+        .heartbeat_ms = HEARTBEAT_MS,
+        .snapshot_entries = snapshot_entries == 0 ? CLUSTER_INDEX_MAX : snapshot_entries,
+        .trailing_entries = snapshot_entries == 0 ? CLUSTER_INDEX_MAX : self->options.trailing_entries,
+        .seed = self->options.seed * 31 + node->number * 7 + node->life * 1009,
+        .rules_off = self->options.rules_off,
+        .machine = cluster_machine(node),
+        .set_timer = set_timer,
+        .on_change = on_change,
+        .on_fatal = on_fatal,
+        .context = node};
+
+    node->timer_ms = CONSENSUS_NEVER;
+    node->life++;
+    node->crashing = false;
+    enum error_code code = consensus_open(&options, &node->consensus, error);
+    if (code != ERROR_OK)
+        return code;
+    node->id = consensus_node_id(node->consensus);
+    cluster_open_store(node, consensus_state_folder(node->consensus));
+    return ERROR_OK;
+}
+
+static struct cluster_node *new_node(struct cluster *self)
+{
+    struct error error = {0};
+
+    CHECK(self->count < CLUSTER_NODES_MAX, "%u nodes", self->count);
+    struct cluster_node *node = &self->nodes[self->count];
+    *node = (struct cluster_node){.cluster = self, .number = self->count};
+    self->count++;
+    snprintf(node->disk, sizeof node->disk, "/node%u/", node->number);
+    snprintf(node->folder, sizeof node->folder, "/node%u/log", node->number);
+    snprintf(node->address, sizeof node->address, "node%u:7000", node->number);
+    CHECK(open_node(node, &error) == ERROR_OK, "%s", error.message);
+    return node;
+}
+
+static void start(struct cluster_node *node)
+{
+    struct error error = {0};
+    CHECK(consensus_start(node->consensus, &error) == ERROR_OK, "%s", error.message);
+}
+
+uint32_t cluster_join(struct cluster *self)
+{
+    struct cluster_node *node = new_node(self);
+    struct error error = {0};
+
+    CHECK(consensus_adopt(node->consensus, self->cluster_id, 1, &error) == ERROR_OK, "%s", error.message);
+    start(node);
+    return node->number;
+}
+
+void cluster_form(struct cluster *self, uint32_t voters)
+{
+    struct cluster_node *first = new_node(self);
+    struct consensus_status status;
+    struct error error = {0};
+
+    CHECK(consensus_bootstrap(first->consensus, &error) == ERROR_OK, "%s", error.message);
+    consensus_status(first->consensus, &status);
+    memcpy(self->cluster_id, status.cluster_id, sizeof self->cluster_id);
+    start(first);
+    cluster_await_leader(self, 5000);
+    for (uint32_t i = 1; i < voters; i++) {
+        uint32_t node = cluster_join(self);
+        enum error_code code = cluster_add(self, node, 5000);
+        if (code == ERROR_OK)
+            code = ERROR_CONFLICT; /* until it has caught up */
+        for (uint32_t attempt = 0; attempt < 100 && code == ERROR_CONFLICT; attempt++) {
+            cluster_run(self, 20);
+            code = cluster_assign(self, node, MEMBER_VOTER, 5000);
+        }
+        if (code != ERROR_OK)
+            cluster_report(self, "node %u could not join: %s", node, error_name(code));
+    }
+    cluster_settle(self, 5000);
+}
+
+uint32_t cluster_count(const struct cluster *self)
+{
+    return self->count;
+}
+
+bool cluster_running(const struct cluster *self, uint32_t node)
+{
+    return self->nodes[node].consensus != NULL;
+}
+
+struct consensus *cluster_node(struct cluster *self, uint32_t node)
+{
+    return self->nodes[node].consensus;
+}
+
+uint64_t cluster_id(const struct cluster *self, uint32_t node)
+{
+    return self->nodes[node].id;
+}
+
+const char *cluster_address(const struct cluster *self, uint32_t node)
+{
+    return self->nodes[node].address;
+}
+
+static void close_node(struct cluster_node *node)
+{
+    struct consensus *consensus = node->consensus;
+
+    consensus_close(consensus, NULL, NULL);
+    node->consensus = NULL;
+    node->timer_ms = CONSENSUS_NEVER;
+    node->paused = false;
+    fake_network_pause(node->cluster->network, node->id, false);
+    cluster_forget_fetches(node);
+}
+
+void cluster_stop(struct cluster *self, uint32_t node)
+{
+    cluster_hold_syncs(self, node, false);
+    close_node(&self->nodes[node]);
+    self->nodes[node].store->flushed = self->nodes[node].store->count;
+}
+
+/* The disk forgets what was not synced and takes nothing more; then closing only frees memory. */
+void cluster_crash(struct cluster *self, uint32_t node)
+{
+    struct cluster_node *crashed = &self->nodes[node];
+
+    crashed->crashing = true;
+    cluster_hold_syncs(self, node, false);
+    cluster_disk_crash(crashed->disk, cluster_random(self, 3));
+    close_node(crashed);
+    cluster_disk_repair(crashed->disk);
+    cluster_crash_stores(crashed);
+}
+
+enum error_code cluster_restart(struct cluster *self, uint32_t node, struct error *error)
+{
+    struct cluster_node *again = &self->nodes[node];
+    enum error_code code = open_node(again, error);
+
+    if (code != ERROR_OK) {
+        again->consensus = NULL;
+        return code;
+    }
+    code = consensus_start(again->consensus, error);
+    if (code != ERROR_OK)
+        close_node(again);
+    return code;
+}
+
+void cluster_hold_syncs(struct cluster *self, uint32_t node, bool hold)
+{
+    if (self->nodes[node].consensus != NULL)
+        cluster_disk_hold(self->nodes[node].consensus->log_worker, hold);
+}
+
+void cluster_pause(struct cluster *self, uint32_t node, bool pause)
+{
+    self->nodes[node].paused = pause;
+    fake_network_pause(self->network, self->nodes[node].id, pause);
+    cluster_hold_syncs(self, node, pause);
+}
+
+void cluster_wipe_store(struct cluster *self, uint32_t node)
+{
+    CHECK(self->nodes[node].consensus == NULL, "node %u is running", node);
+    cluster_free_stores(&self->nodes[node]);
+}
+
+/* --- time
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+uint64_t cluster_now_ms(const struct cluster *self)
+{
+    return self->now_ms;
+}
+
+static struct cluster_node *next_timer(struct cluster *self)
+{
+    struct cluster_node *next = NULL;
+
+    for (uint32_t i = 0; i < self->count; i++) {
+        struct cluster_node *node = &self->nodes[i];
+        if (node->consensus != NULL && !node->paused && (next == NULL || node->timer_ms < next->timer_ms))
+            next = node;
+    }
+    return next;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void deliver(struct cluster *self)
+{
+    uint64_t heard = fake_network_deliver(self->network);
+
+    for (uint32_t i = 0; i < self->count; i++)
+        if (self->nodes[i].id == heard && self->nodes[i].consensus != NULL)
+            consensus_turn(self->nodes[i].consensus);
+}
+
+/* The next thing that happens, if it happens until then. @return false: nothing does */
+static bool step(struct cluster *self, uint64_t until_ms)
+{
+    struct cluster_node *node = next_timer(self);
+    uint64_t timer_ms = node == NULL ? UINT64_MAX : node->timer_ms;
+    uint64_t network_ms = fake_network_next_ms(self->network), worker_ms = cluster_disk_next_ms();
+    uint64_t fetch_ms = cluster_fetch_next_ms(self);
+    uint64_t at_ms = least(least(timer_ms, network_ms), least(worker_ms, fetch_ms));
+
+    if (at_ms > until_ms)
+        return false;
+    if (at_ms > self->now_ms)
+        self->now_ms = at_ms;
+    if (network_ms == at_ms) {
+        deliver(self);
+    } else if (worker_ms == at_ms) {
+        cluster_disk_run();
+    } else if (fetch_ms == at_ms) {
+        cluster_fetch_run(self);
+    } else {
+        node->timer_ms = CONSENSUS_NEVER;
+        consensus_tick(node->consensus);
+    }
+    return true;
+}
+
+static bool never(struct cluster *self, void *context)
+{
+    (void)self;
+    (void)context;
+    return false;
+}
+
+bool cluster_run_until(struct cluster *self, bool (*until)(struct cluster *self, void *context),
+                       void *context, uint64_t ms)
+{
+    uint64_t until_ms = self->now_ms + ms;
+
+    while (!until(self, context)) {
+        if (self->violation[0] != '\0')
+            return false;
+        if (!step(self, until_ms)) {
+            self->now_ms = until_ms;
+            return until(self, context);
+        }
+    }
+    return true;
+}
+
+void cluster_run(struct cluster *self, uint64_t ms)
+{
+    cluster_run_until(self, never, NULL, ms);
+}
+
+struct fake_network *cluster_network(struct cluster *self)
+{
+    return self->network;
+}
+
+void cluster_cut(struct cluster *self, uint32_t from, uint32_t to, bool cut)
+{
+    fake_network_cut(self->network, self->nodes[from].id, self->nodes[to].id, cut);
+}
+
+void cluster_partition(struct cluster *self, uint32_t mask)
+{
+    for (uint32_t i = 0; i < self->count; i++)
+        for (uint32_t j = 0; j < self->count; j++)
+            if (i != j)
+                cluster_cut(self, i, j, (mask >> i & 1) != (mask >> j & 1));
+}
+
+void cluster_mend(struct cluster *self)
+{
+    fake_network_mend(self->network);
+}
+
+/* --- schedules that shall break
+ * -------------------------------------------------------------------------------------------- */
+
+enum cluster_outcome cluster_outcome(bool (*schedule)(uint32_t rules_off, uint64_t seed), uint32_t rules_off,
+                                     uint64_t seed)
+{
+    int status = 0;
+
+    fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0, "fork");
+    if (child == 0) {
+        if (rules_off != 0 && freopen("/dev/null", "w", stderr) == NULL)
+            _exit(9);
+        _exit(schedule(rules_off, seed) ? 0 : 1);
+    }
+    CHECK(waitpid(child, &status, 0) == child, "waitpid");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return CLUSTER_HELD;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1 ? CLUSTER_VIOLATED : CLUSTER_ABORTED;
+}

@@ -1,0 +1,130 @@
+/* Several nodes of the real consensus/ in one thread and virtual time, over a fake network, disk and worker,
+ * with a tiny state machine that remembers every entry. What must never happen is looked for while it runs:
+ *
+ *   - two leaders in one term;
+ *   - an index applied with two contents, on any nodes, at any time, across restarts;
+ *   - a proposal acknowledged and not committed where it was said to be, refused and committed, or committed
+ * twice;
+ *   - a confirmed read older than a write acknowledged before it began.
+ *
+ * The first violation is kept in cluster_violation(); consensus/ itself stops on its own broken invariants,
+ * so schedules that shall break something run in a child process: cluster_outcome(). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "consensus/consensus.h"
+#include "support/fake_wire.h"
+
+#define CLUSTER_NODES_MAX 9u
+
+struct cluster_options {
+    uint64_t seed;
+    uint32_t rules_off;
+    uint32_t snapshot_entries, trailing_entries; /* 0: never; all */
+    uint32_t delay_min_ms, delay_max_ms;         /* of a frame; 0, 0: 1, 3 */
+    uint32_t sync_max_ms;                        /* of a write to the log */
+    uint32_t loss_ppm, double_ppm;
+    bool keep_order;
+};
+
+struct cluster;
+struct cluster_node;
+
+enum cluster_fate { CLUSTER_PENDING, CLUSTER_DONE, CLUSTER_REFUSED, CLUSTER_UNKNOWN };
+
+struct cluster *cluster_new(const struct cluster_options *options);
+/** Stops all; checks at the end what can only be told then. @return false: there was a violation, printed
+ * with the seed */
+bool cluster_end(struct cluster *self);
+const char *cluster_violation(const struct cluster *self); /* "" : none */
+void cluster_report(struct cluster *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* --- nodes are numbered from 0
+ * --------------------------------------------------------------------------------------- */
+
+/** Node 0 bootstraps; 1 .. voters-1 join and become voters; waits until a leader is ready and all have its
+ * log. */
+void cluster_form(struct cluster *self, uint32_t voters);
+/** Makes and starts one more node that knows the cluster but is no member yet. @return its number */
+uint32_t cluster_join(struct cluster *self);
+uint32_t cluster_count(const struct cluster *self);
+bool cluster_running(const struct cluster *self, uint32_t node);
+struct consensus *cluster_node(struct cluster *self, uint32_t node); /* NULL: not running */
+uint64_t cluster_id(const struct cluster *self, uint32_t node);
+const char *cluster_address(const struct cluster *self, uint32_t node);
+/** Power cut: what was not synced is gone, from the log and from the store. */
+void cluster_crash(struct cluster *self, uint32_t node);
+void cluster_stop(struct cluster *self, uint32_t node); /* cleanly */
+/** @return the code of opening or starting */
+enum error_code cluster_restart(struct cluster *self, uint32_t node, struct error *error);
+/** Stops the node's log worker: nothing gets synced until it goes on. */
+void cluster_hold_syncs(struct cluster *self, uint32_t node, bool hold);
+/** The node's clock stands still: no timers, no frames. */
+void cluster_pause(struct cluster *self, uint32_t node, bool pause);
+void cluster_wipe_store(struct cluster *self, uint32_t node); /* of a node that is not running */
+
+/* --- time and network
+ * -------------------------------------------------------------------------------------------------- */
+
+uint64_t cluster_now_ms(const struct cluster *self);
+void cluster_run(struct cluster *self, uint64_t ms);
+/** Runs until `until` is true. @return false: it wasn't within `ms` */
+bool cluster_run_until(struct cluster *self, bool (*until)(struct cluster *self, void *context),
+                       void *context, uint64_t ms);
+struct fake_network *cluster_network(struct cluster *self);
+/** Nodes of the mask reach each other and the others each other, and no one the other side. */
+void cluster_partition(struct cluster *self, uint32_t mask);
+void cluster_cut(struct cluster *self, uint32_t from, uint32_t to, bool cut);
+void cluster_mend(struct cluster *self);
+
+/* --- asking
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+/** The ready leader of the highest term; -1: none */
+int cluster_leader(struct cluster *self);
+/** Waits for one. Fails the test's run (a violation) when there is none within `ms`. @return its number */
+uint32_t cluster_await_leader(struct cluster *self, uint64_t ms);
+/** Proposes a new command. @return its id, 0: refused at once */
+uint64_t cluster_propose(struct cluster *self, uint32_t node);
+uint64_t cluster_propose_bytes(struct cluster *self, uint32_t node, size_t bytes);
+enum cluster_fate cluster_fate(struct cluster *self, uint64_t id);
+enum error_code cluster_fate_code(struct cluster *self, uint64_t id);
+uint64_t cluster_committed_at(struct cluster *self, uint64_t id); /* index; 0: nowhere yet */
+uint64_t cluster_read(struct cluster *self, uint32_t node);       /* id, 0: refused at once */
+struct consensus_status cluster_status(struct cluster *self, uint32_t node);
+/** Runs until all running members have applied what the leader has committed. */
+bool cluster_settle(struct cluster *self, uint64_t ms);
+uint64_t cluster_applied(struct cluster *self, uint32_t node);
+/** The text of the last leader-elected command that this node applied: "<node> <term> <cause>". */
+const char *cluster_last_elected(struct cluster *self, uint32_t node);
+uint64_t cluster_acknowledged(const struct cluster *self); /* proposals, in all */
+uint64_t cluster_installs(const struct cluster *self);     /* state transfers, in all */
+uint64_t cluster_snapshots(const struct cluster *self);    /* flushes, in all */
+uint64_t cluster_reads(const struct cluster *self);
+
+/* Membership, by number; waits until it is done, at most `ms`. @return how it ended, ERROR_TIMEOUT when it
+ * didn't */
+enum error_code cluster_add(struct cluster *self, uint32_t node, uint64_t ms);
+enum error_code cluster_assign(struct cluster *self, uint32_t node, enum member_role role, uint64_t ms);
+enum error_code cluster_remove(struct cluster *self, uint32_t node, uint64_t ms);
+enum error_code cluster_transfer(struct cluster *self, int to, uint64_t ms); /* -1: to whom it likes */
+/** Without waiting, on this node, whatever comes of it. */
+enum error_code cluster_begin_add(struct cluster *self, uint32_t leader, uint32_t node);
+enum error_code cluster_begin_assign(struct cluster *self, uint32_t leader, uint32_t node,
+                                     enum member_role role);
+enum error_code cluster_begin_remove(struct cluster *self, uint32_t leader, uint32_t node);
+enum error_code cluster_begin_transfer(struct cluster *self, uint32_t leader);
+
+uint64_t cluster_random(struct cluster *self, uint64_t limit); /* 0 .. limit - 1 */
+
+/* --- schedules that shall break
+ * ------------------------------------------------------------------------------------------ */
+
+enum cluster_outcome { CLUSTER_HELD, CLUSTER_VIOLATED, CLUSTER_ABORTED };
+/** Plays a schedule in a child process with these rules off. The schedule ends with cluster_end() and returns
+ * what that returned. */
+enum cluster_outcome cluster_outcome(bool (*schedule)(uint32_t rules_off, uint64_t seed), uint32_t rules_off,
+                                     uint64_t seed);

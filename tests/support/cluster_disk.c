@@ -1,0 +1,45 @@
+#include "support/cluster_disk.h"
+
+#include "support/fake_disk.h"
+#include "support/fake_worker.h"
+
+/* Writes of small files that a dead node's close may try. */
+#define CLOSE_SMALL_WRITES 16u
+
+void cluster_disk_init(struct clock clock, uint64_t seed, uint32_t sync_max_ms)
+{
+    fake_disk_reset();
+    fake_worker_time(clock, seed, sync_max_ms);
+}
+
+void cluster_disk_done(void)
+{
+    fake_worker_reset();
+    fake_disk_reset();
+}
+
+void cluster_disk_crash(const char *prefix, uint64_t survive)
+{
+    fake_disk_crash(prefix, survive);
+    fake_disk_fail_small(prefix, CLOSE_SMALL_WRITES);
+}
+
+void cluster_disk_repair(const char *prefix)
+{
+    fake_disk_fail_small(prefix, 0);
+}
+
+void cluster_disk_hold(struct worker *worker, bool hold)
+{
+    fake_worker_hold(worker, hold);
+}
+
+uint64_t cluster_disk_next_ms(void)
+{
+    return fake_worker_next_ms();
+}
+
+void cluster_disk_run(void)
+{
+    fake_worker_run_due();
+}

@@ -139,6 +139,8 @@ static bool gather_name(void *context, struct span key, struct span value)
 
 bool kill_switch_covering(struct reader reader, const char *flag_key, struct arena *arena, const char **name)
 {
+    if (reader_meta(reader)->active_switch_count == 0)
+        return false; /* the rule: no scan for it */
     struct arena scratch;
     arena_init(&scratch, SCRATCH_BYTES + KILL_SWITCHES_MAX * NAME_BYTES_MAX * 2);
     struct names *names = arena_new(&scratch, sizeof *names);
@@ -320,6 +322,7 @@ bool kill_switch_activate(struct apply *apply, const char *name, const char *rea
     save(apply, &self);
     const struct store_key active = active_key(name);
     store_put(apply->store, &active, span_of(NULL, 0));
+    store_meta(apply->store)->active_switch_count++;
     struct field_pair fields[] = {{"scope", scope_text(apply, &self)},
                                   {"version", number(apply, self.version)}};
     record(apply, &self, "killswitch.activated", "activate", reason, NULL, fields, 2);
@@ -381,6 +384,9 @@ static void reset(struct apply *apply, const void *body)
     save(apply, &self);
     const struct store_key active = active_key(self.name);
     store_delete(apply->store, &active);
+    CHECK(store_meta(apply->store)->active_switch_count > 0, "\"%s\" is reset, and none is active",
+          self.name);
+    store_meta(apply->store)->active_switch_count--;
     struct field_pair fields[] = {{"active_seconds", number(apply, active_s)},
                                   {"force", request->force ? "true" : "false"},
                                   {"root_cause", request->root_cause},

@@ -28,7 +28,7 @@ struct store {
     struct {
         uint64_t audit_seq;
         uint8_t audit_hash[DIGEST_BYTES];
-        uint64_t request_count, member_count;
+        uint64_t request_count, member_count, active_switch_count;
     } entry_before; /* what an entry may change of it, at store_entry_begin() */
     struct bytes ops;
     size_t ops_before;  /* of them, at that point */
@@ -50,7 +50,7 @@ struct meta_record {
     struct span audit_hash;
     uint64_t configuration_index;
     struct span configuration;
-    uint64_t request_count, member_count;
+    uint64_t request_count, member_count, active_switch_count;
 };
 
 #define META(field_name, field_type, ...)                                                                    \
@@ -73,6 +73,7 @@ static const struct field meta_fields[] = {
     META(configuration, FIELD_BLOB, .max = STORE_CONFIGURATION_BYTES_MAX),
     META(request_count, FIELD_U64),
     META(member_count, FIELD_U64),
+    META(active_switch_count, FIELD_U64),
 };
 static const struct schema meta_schema = SCHEMA("meta", struct meta_record, meta_fields);
 
@@ -98,6 +99,7 @@ static void meta_pack(const struct store_meta *meta, struct bytes *out)
         .configuration = span_of(meta->configuration, meta->configuration_bytes),
         .request_count = meta->request_count,
         .member_count = meta->member_count,
+        .active_switch_count = meta->active_switch_count,
     };
     schema_pack(&meta_schema, &record, out);
 }
@@ -121,6 +123,7 @@ static enum error_code meta_unpack(struct span packed, struct store_meta *out, s
             .configuration_bytes = record.configuration.bytes,
             .request_count = record.request_count,
             .member_count = record.member_count,
+            .active_switch_count = record.active_switch_count,
         };
         if (record.cluster_id)
             snprintf(out->cluster_id, sizeof(out->cluster_id), "%s", record.cluster_id);
@@ -296,6 +299,7 @@ static void entry_mark(struct store *self)
     memcpy(self->entry_before.audit_hash, self->meta.audit_hash, DIGEST_BYTES);
     self->entry_before.request_count = self->meta.request_count;
     self->entry_before.member_count = self->meta.member_count;
+    self->entry_before.active_switch_count = self->meta.active_switch_count;
 }
 
 void store_entry_begin(struct store *self)
@@ -326,6 +330,7 @@ void store_entry_undo(struct store *self)
     memcpy(self->meta.audit_hash, self->entry_before.audit_hash, DIGEST_BYTES);
     self->meta.request_count = self->entry_before.request_count;
     self->meta.member_count = self->entry_before.member_count;
+    self->meta.active_switch_count = self->entry_before.active_switch_count;
     entry_mark(self);
 }
 

@@ -74,6 +74,7 @@ struct store_meta {
     size_t configuration_bytes;
     uint64_t request_count; /* remembered requests */
     uint64_t member_count;  /* members that are not removed */
+    uint64_t active_switch_count; /* kill switches that are active: none is the rule, and spares a scan */
 };
 
 /** @param create  make the folder's store if it is missing

@@ -245,6 +245,12 @@ struct reader view_reader(struct view *self)
     return (struct reader){.view = self};
 }
 
+const struct store_meta *reader_meta(struct reader reader)
+{
+    CHECK(!reader.store != !reader.view, "a reader reads a store or a view");
+    return reader.store ? store_meta(reader.store) : &reader.view->meta;
+}
+
 bool reader_get(struct reader reader, const struct store_key *key, struct bytes *value)
 {
     CHECK(!reader.store != !reader.view, "a reader reads a store or a view");

@@ -340,6 +340,7 @@ static void meta_comes_back_after_restart(void **state)
     meta->configuration_bytes = sizeof(meta->configuration);
     meta->request_count = 11;
     meta->member_count = 3;
+    meta->active_switch_count = 2;
     const struct store_meta written = *meta;
     assert_int_equal(store_commit(scene->store, &error), ERROR_OK);
     assert_int_equal(kv_flush(store_kv(scene->store), &error), ERROR_OK);

@@ -10,11 +10,13 @@
 #define ENTRY_FRAME_BYTES 32u
 #define FRAME_HEAD_BYTES  256u
 
-/* How many of these entries fit into one frame; at least one. */
+/* How many of these entries fit into one frame, by their bytes and by their number; at least one. */
 static uint32_t frame_count(const struct entry *entries, uint32_t count)
 {
     size_t bytes = FRAME_HEAD_BYTES;
 
+    if (count > GROUP_COMMANDS_MAX)
+        count = GROUP_COMMANDS_MAX;
     for (uint32_t i = 0; i < count; i++) {
         bytes += entries[i].data.bytes + ENTRY_FRAME_BYTES;
         if (bytes > FRAME_BYTES_MAX && i > 0)

@@ -47,9 +47,25 @@ struct transfer {
 
 struct sink { /* where a body goes */
     struct bytes *memory;
-    int file;      /* -1: to memory */
-    uint64_t room; /* that the manifest allows yet */
+    int file;       /* -1: to memory */
+    uint64_t from;  /* asked for by range */
+    uint64_t bytes; /* of the whole file */
+    uint64_t room;  /* that the manifest allows yet */
+    CURL *easy;
+    int failed; /* errno of a write that did */
 };
+
+/** A source that knows no ranges answers 200 with everything: from the beginning, then. */
+static bool sink_restart(struct sink *sink)
+{
+    long status = 0;
+    (void)curl_easy_getinfo(sink->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (sink->from == 0 || status != 200)
+        return true;
+    sink->from = 0;
+    sink->room = sink->bytes;
+    return ftruncate(sink->file, 0) == 0;
+}
 
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
@@ -59,15 +75,17 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
         bytes_append(sink->memory, data, bytes);
         return sink->memory->overflow ? 0 : bytes;
     }
-    if (bytes > sink->room)
+    if (!sink_restart(sink) || bytes > sink->room)
         return 0;
     size_t done = 0;
     while (done < bytes) {
         ssize_t written = write(sink->file, data + done, bytes - done);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written <= 0)
+        if (written <= 0) {
+            sink->failed = written < 0 ? errno : ENOSPC;
             return 0;
+        }
         done += (size_t)written;
     }
     sink->room -= bytes;
@@ -252,11 +270,15 @@ static enum error_code file_continue(struct transfer *self, const char *url, con
         have = ftruncate(file, 0) == 0 ? 0 : -1;
     enum error_code code = have < 0 ? disk_error(error, path) : ERROR_OK;
     if (code == ERROR_OK && (uint64_t)have < bytes) {
-        struct sink sink = {.file = file, .room = bytes - (uint64_t)have};
+        struct sink sink = {.file = file,
+                            .from = (uint64_t)have,
+                            .bytes = bytes,
+                            .room = bytes - (uint64_t)have,
+                            .easy = self->easy};
         code = exchange(self, url, false, (uint64_t)have, &sink, &status, error);
-        if (code == ERROR_OK && have > 0 && status != 206)
-            code = ftruncate(file, 0) == 0 ? error_set(error, ERROR_UNAVAILABLE, "%s knows no ranges", url)
-                                           : disk_error(error, path);
+        errno = sink.failed;
+        if (sink.failed != 0)
+            code = disk_error(error, path);
     }
     if (code == ERROR_OK && fsync(file) != 0)
         code = disk_error(error, path);
@@ -395,7 +417,7 @@ static void work(struct worker_job *job)
     for (uint32_t i = 0; i < self->request.source_count && !atomic_load(&self->closing); i++) {
         struct error error = {0};
         enum error_code code = fetch_from(self, self->request.sources[i], &error);
-        self->error = error;
+        self->error = code == ERROR_OK ? (struct error){0} : error; /* attempts that failed left theirs */
         if (code == ERROR_OK)
             return;
         log_warn("transfer", "not from here", "source=%s error=\"%s\"", self->request.sources[i],

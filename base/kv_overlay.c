@@ -74,8 +74,7 @@ static uint32_t hash_of(struct span key)
     return (uint32_t)hash;
 }
 
-/* --- making and ending
- * -------------------------------------------------------------------------------------------- */
+/* --- making and ending --- */
 
 static void buckets_make(struct kv_overlay *overlay, uint32_t count)
 {
@@ -124,8 +123,7 @@ void kv_overlay_clear(struct kv_overlay *overlay)
     }
 }
 
-/* --- writing
- * -------------------------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 static uint32_t *chain_of(struct kv_overlay *overlay, uint32_t hash)
 {
@@ -254,8 +252,7 @@ size_t kv_overlay_count(const struct kv_overlay *overlay)
     return overlay->count;
 }
 
-/* --- reading
- * -------------------------------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 enum error_code kv_overlay_get(struct kv_overlay *overlay, struct span key, struct bytes *value,
                                struct error *error)
@@ -334,8 +331,7 @@ enum error_code kv_overlay_write(struct kv_overlay *overlay, struct kv_write_opt
     return code;
 }
 
-/* --- walking
- * -------------------------------------------------------------------------------------------------------- */
+/* --- walking --- */
 
 struct kv_merge {
     struct kv_overlay *overlay;

@@ -16,8 +16,8 @@
 #include "fsm/result.h"
 #include "fsm/store.h"
 
-/** An answer that is remembered: four times what one command may hold. A longer one is replaced by a sentence that says
- * so: user input must not stop a node. */
+/** An answer that is remembered: four times what one command may hold. A longer one is replaced by a sentence
+ * that says so: user input must not stop a node. */
 #define RESULT_BODY_BYTES_MAX (256u * 1024u)
 
 struct apply {

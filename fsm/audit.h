@@ -8,14 +8,21 @@
 #include "base/schema.h"
 
 enum audit_category {
-    AUDIT_ROLLOUT, AUDIT_HA, AUDIT_RELAY, AUDIT_CERT, AUDIT_AUTH, AUDIT_SYSTEM, AUDIT_ROLLBACK, AUDIT_FLAGS,
+    AUDIT_ROLLOUT,
+    AUDIT_HA,
+    AUDIT_RELAY,
+    AUDIT_CERT,
+    AUDIT_AUTH,
+    AUDIT_SYSTEM,
+    AUDIT_ROLLBACK,
+    AUDIT_FLAGS,
     AUDIT_CATEGORY_COUNT
 };
 enum audit_outcome { AUDIT_SUCCESS, AUDIT_FAILURE, AUDIT_DENIED, AUDIT_PENDING, AUDIT_OUTCOME_COUNT };
 enum audit_source { AUDIT_ORCHESTRATOR, AUDIT_EDGE, AUDIT_CLI, AUDIT_SOURCE_COUNT };
 
 struct audit_record {
-    uint64_t seq;       /* from 1, without a gap */
+    uint64_t seq; /* from 1, without a gap */
     uint64_t index, term;
     uint64_t timestamp; /* ms; JSON: RFC 3339 */
     uint32_t category, outcome, source;
@@ -26,7 +33,8 @@ struct audit_record {
     const char *request_id;
     struct field_pair *fields;
     size_t field_count;
-    struct span prev_hash, hash; /* SHA-256; hash covers the msgpack of all fields before it, in table order */
+    struct span prev_hash,
+        hash; /* SHA-256; hash covers the msgpack of all fields before it, in table order */
 };
 
 extern const struct schema audit_schema;
@@ -36,10 +44,10 @@ void audit_hash(const struct audit_record *record, uint8_t out[DIGEST_BYTES]);
 
 /* Verifying a chain, record by record, from wherever it comes (store, HTTP, a directory of JSON lines). */
 struct audit_chain {
-    uint64_t seq;                /* of the last good record */
-    uint8_t hash[DIGEST_BYTES];  /* its hash */
-    uint64_t records;            /* looked at */
-    bool anchored;               /* the first record's predecessor is known */
+    uint64_t seq;               /* of the last good record */
+    uint8_t hash[DIGEST_BYTES]; /* its hash */
+    uint64_t records;           /* looked at */
+    bool anchored;              /* the first record's predecessor is known */
 };
 /** @return ERROR_CORRUPT naming the first record that doesn't fit and why: gap, hash, link. */
 enum error_code audit_chain_next(struct audit_chain *chain, const struct audit_record *record,

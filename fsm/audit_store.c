@@ -31,8 +31,7 @@ static struct store_key index_prefix(enum index_kind kind, const char *value)
     return key;
 }
 
-/* --- appending
- * -------------------------------------------------------------------------------------------------------- */
+/* --- appending --- */
 
 static const char *text_bounded(struct arena *arena, const char *text, size_t bytes_max)
 {

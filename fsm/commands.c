@@ -81,8 +81,7 @@ const struct command_type *command_by_name(const char *name)
     return NULL;
 }
 
-/* --- the envelope
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the envelope --- */
 
 struct envelope { /* its tail */
     uint64_t type, version;
@@ -175,8 +174,7 @@ enum error_code command_encode(const struct command_type *type, const char *requ
     return command_encode_from(type, AUDIT_ORCHESTRATOR, request_id, principal, wall_ms, body, out, error);
 }
 
-/* --- taking one apart
- * -------------------------------------------------------------------------------------------------- */
+/* --- taking one apart --- */
 
 static enum error_code head_decode(struct span data, struct command *out, struct error *error)
 {

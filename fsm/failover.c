@@ -196,8 +196,7 @@ void failover_outcome_apply(struct apply *apply, const void *data)
     value_bool(answer, "success", body->success);
 }
 
-/* --- open actions, read
- * -------------------------------------------------------------------------------------------------- */
+/* --- open actions, read --- */
 
 struct action_list {
     struct view *view;

@@ -120,8 +120,7 @@ enum error_code fsm_checkpoint(struct fsm *self, const char *folder, struct erro
     return kv_checkpoint(store_kv(self->store), folder, error);
 }
 
-/* --- one command
- * ------------------------------------------------------------------------------------------------------- */
+/* --- one command --- */
 
 /* The record of a refused attempt: written after all else that the handler wrote is undone. */
 static void record_denied(struct apply *apply)
@@ -250,8 +249,7 @@ static enum error_code command_apply(struct fsm *self, const struct entry *entry
     return ERROR_OK;
 }
 
-/* --- entries and groups
- * ------------------------------------------------------------------------------------------------ */
+/* --- entries and groups --- */
 
 static enum error_code configuration_apply(struct fsm *self, const struct entry *entry, struct error *error)
 {

@@ -302,8 +302,7 @@ uint64_t view_next_deadline_ms(struct view *self, uint64_t stuck_after_ms)
     return plan_ms < request_ms ? plan_ms : request_ms;
 }
 
-/* --- the commands of this module
- * ----------------------------------------------------------------------------------------- */
+/* --- the commands of this module --- */
 
 const struct command_entry leadership_commands[] = {
     {{.type = 1,

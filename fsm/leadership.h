@@ -21,8 +21,7 @@
  * @return false after apply_refuse(): one is open already, or the target is no member */
 bool failover_open(struct apply *apply, const char *reason, const char *target_node, bool by_rollback);
 
-/* --- between the files of this module
- * ------------------------------------------------------------------------------------ */
+/* --- between the files of this module --- */
 
 /* A row of a field table. */
 #define ROW(record, member_name, field_type, ...)                                                            \
@@ -71,8 +70,7 @@ const char *member_label(struct reader reader, uint64_t node_id, struct arena *a
 /** Finds a member that is not removed by name, or by id as 16 hex digits. */
 bool member_find(struct reader reader, const char *text, struct arena *arena, struct member *out);
 
-/* --- handlers, for the table in leadership.c
- * ------------------------------------------------------------------------------- */
+/* --- handlers, for the table in leadership.c --- */
 
 struct leader_elected {
     uint64_t node_id, term;

@@ -89,8 +89,7 @@ extern const char *const recover_strategy_names[3];
 extern const char *const revert_pace_names[2];
 extern const char *const revert_policy_names[2];
 
-/* --- what an operator writes
- * ----------------------------------------------------------------------------------- */
+/* --- what an operator writes --- */
 
 struct plan_artifact {
     const char *name, *version, *url;
@@ -160,8 +159,7 @@ struct plan_report { /* rollout.node */
 extern const struct schema plan_artifact_schema, plan_target_schema, plan_create_schema, plan_request_schema,
     plan_halt_schema, plan_recover_schema, plan_approve_schema, plan_evaluate_schema, plan_report_schema;
 
-/* --- what the store holds
- * ---------------------------------------------------------------------------------------- */
+/* --- what the store holds --- */
 
 /** Nodes of one stage (or of none) by where they are. */
 struct plan_counts {
@@ -239,8 +237,7 @@ struct plan_node {
 
 extern const struct schema plan_schema, plan_node_schema;
 
-/* --- what others call
- * -------------------------------------------------------------------------------------------- */
+/* --- what others call --- */
 
 /** A node's place in a plan's cohort, 0 .. 999,999: the same on every replica, and for ever. A stage of P
  * percent has the nodes below P * 10,000. */

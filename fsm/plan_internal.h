@@ -6,8 +6,7 @@
 #include "fsm/plan_table.h"
 #include "fsm/view.h"
 
-/* --- plan_store.c: keys, loading, saving
- * ------------------------------------------------------------------------ */
+/* --- plan_store.c: keys, loading, saving --- */
 
 struct store_key plan_key(const char *plan_id);
 struct store_key plan_phase_key(enum plan_phase phase, const char *plan_id);
@@ -30,8 +29,7 @@ bool plan_node_read(struct reader reader, const char *plan_id, const char *node_
                     struct plan_node *out);
 void plan_node_save(struct apply *apply, const struct plan *plan, const struct plan_node *node);
 
-/* --- plan_gate.c: gates, without a store
- * -------------------------------------------------------------------------- */
+/* --- plan_gate.c: gates, without a store --- */
 
 #define GATE_DETAIL_BYTES 384u
 /** @param detail  what a person wants to know; may be NULL */
@@ -46,8 +44,7 @@ uint64_t stage_soak_end_ms(const struct plan_stage *stage, uint64_t now_ms);
 /** What holds the plan up, in a sentence. */
 void plan_waits_for(const struct plan *plan, uint64_t now_ms, char *out, size_t out_bytes);
 
-/* --- plan_stage.c: opening, promoting, ending
- * ---------------------------------------------------------------------- */
+/* --- plan_stage.c: opening, promoting, ending --- */
 
 #define PLAN_STAGE_UNKNOWN SIZE_MAX
 size_t plan_stage_find(const struct plan *plan, const char *stage_id);
@@ -80,8 +77,7 @@ void plan_record(struct apply *apply, const struct plan *plan, const char *stage
                  const char *action, const char *reason, ...) __attribute__((sentinel));
 const char *plan_number(struct apply *apply, uint64_t number); /* as text, for plan_record() */
 
-/* --- plan_verbs.c: what operators do. Each refuses and returns false, or does it and saves the plan
- * ------------------ */
+/* --- plan_verbs.c: what operators do. Each refuses and returns false, or does it and saves the plan --- */
 
 struct plan_verdict { /* what the answer says beside the plan */
     enum plan_phase previous_phase;
@@ -105,15 +101,13 @@ bool plan_recover_with(struct apply *apply, struct plan *plan, const struct plan
 struct bytes *plan_answer(struct apply *apply, const struct plan *plan, const struct plan_verdict *verdict,
                           uint32_t more);
 
-/* --- plan_create.c
- * -------------------------------------------------------------------------------------------------- */
+/* --- plan_create.c --- */
 
 /** Builds and checks a new plan. @return false after apply_refuse() */
 bool plan_make(struct apply *apply, const struct plan_create *request, struct plan *out);
 bool plan_target_given(const struct plan_target *target);
 
-/* --- plan_node.c: nodes and their reports
- * ---------------------------------------------------------------------------- */
+/* --- plan_node.c: nodes and their reports --- */
 
 /** The stage whose target has the node: the first that matches, PLAN_STAGE_NONE when none does. */
 uint64_t plan_stage_of(const struct plan *plan, const char *node_id, const struct field_pair *labels,
@@ -124,8 +118,7 @@ void plan_enrol_listed(struct apply *apply, struct plan *plan);
 void plan_node_move(struct apply *apply, struct plan *plan, struct plan_node *node, enum node_state to);
 void plan_report_handle(struct apply *apply, const void *body); /* rollout.node */
 
-/* --- plan_wave.c: bringing nodes back
- * ---------------------------------------------------------------------------------- */
+/* --- plan_wave.c: bringing nodes back --- */
 
 /** Decides what becomes of the nodes that have activated; nothing is offered yet. */
 void plan_revert_start(struct apply *apply, struct plan *plan, enum revert_pace pace,

@@ -38,8 +38,7 @@ struct store {
     bool in_group, in_entry, scanning;
 };
 
-/* --- the meta record
- * ------------------------------------------------------------------------------------------------ */
+/* --- the meta record --- */
 
 struct meta_record {
     uint64_t schema, level;
@@ -209,8 +208,7 @@ struct store_key store_key_after(const struct store_key *key)
     return after;
 }
 
-/* --- open, close
- * ------------------------------------------------------------------------------------------------------ */
+/* --- open, close --- */
 
 static enum error_code store_load(struct store *self, const char *folder, struct error *error)
 {
@@ -277,8 +275,7 @@ uint64_t *store_oldest_request_ms(struct store *self)
     return &self->oldest_request_ms;
 }
 
-/* --- groups and entries
- * ----------------------------------------------------------------------------------------------- */
+/* --- groups and entries --- */
 
 void store_begin(struct store *self)
 {
@@ -404,8 +401,7 @@ bool store_failed(const struct store *self)
     return self->error.code != ERROR_OK;
 }
 
-/* --- inside an entry
- * -------------------------------------------------------------------------------------------------- */
+/* --- inside an entry --- */
 
 enum { OP_PUT = 1, OP_DELETE = 2 };
 

@@ -72,8 +72,8 @@ struct store_meta {
     uint64_t configuration_index;
     uint8_t configuration[STORE_CONFIGURATION_BYTES_MAX];
     size_t configuration_bytes;
-    uint64_t request_count; /* remembered requests */
-    uint64_t member_count;  /* members that are not removed */
+    uint64_t request_count;       /* remembered requests */
+    uint64_t member_count;        /* members that are not removed */
     uint64_t active_switch_count; /* kill switches that are active: none is the rule, and spares a scan */
 };
 
@@ -83,15 +83,14 @@ enum error_code store_open(const char *folder, bool create, struct store **out, 
 void store_close(struct store *self);
 struct kv *store_kv(struct store *self);
 struct store_meta *store_meta(struct store *self);
-/** Not older than the oldest remembered request (0: not known, look): spares a scan at every entry. Kept by request.c, forgotten
- * by store_abandon(), no part of the state. */
+/** Not older than the oldest remembered request (0: not known, look): spares a scan at every entry. Kept by
+ * request.c, forgotten by store_abandon(), no part of the state. */
 uint64_t *store_oldest_request_ms(struct store *self);
 /** The meta record as it stands in `kv` at `snapshot`; a store without one is all zero. */
 enum error_code store_meta_read(struct kv *kv, const struct kv_snapshot *snapshot, struct store_meta *out,
                                 struct error *error) MUST_USE;
 
-/* --- a group: begin, then entry by entry, then commit or abandon
- * --------------------------------------------------- */
+/* --- a group: begin, then entry by entry, then commit or abandon --- */
 void store_begin(struct store *self);
 void store_entry_begin(struct store *self);
 /** What the entry wrote so far stays, whatever is undone later. */
@@ -112,8 +111,7 @@ enum error_code store_meta_write(struct store *self, struct error *error) MUST_U
 void store_fail(struct store *self, const struct error *error);
 bool store_failed(const struct store *self);
 
-/* --- inside an entry (the loop thread); I/O errors while reading latch and come out of store_commit()
- * ---------------- */
+/* --- inside an entry (the loop thread); I/O errors while reading latch and come out of store_commit() --- */
 void store_put(struct store *self, const struct store_key *key, struct span value);
 void store_put_record(struct store *self, const struct store_key *key, const struct schema *schema,
                       const void *record);

@@ -237,8 +237,7 @@ enum error_code view_page(struct view *self, const struct store_key *prefix, con
     return ERROR_OK;
 }
 
-/* --- one reader for both sides
- * -------------------------------------------------------------------------------------------- */
+/* --- one reader for both sides --- */
 
 struct reader view_reader(struct view *self)
 {

@@ -222,8 +222,7 @@ FIXTURE_FN const char *fixture_text(struct fixture *self, struct result result, 
     return text;
 }
 
-/* --- the audit trail, read
- * -------------------------------------------------------------------------------------- */
+/* --- the audit trail, read --- */
 
 struct fixture_records {
     struct fixture *fixture;

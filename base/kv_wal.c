@@ -151,8 +151,8 @@ struct damage { /* the first thing that is no record, in the oldest file that ha
 
 static enum error_code check_file(const char *path, struct damage *damage, struct error *error)
 {
-    uint8_t *data;
-    size_t bytes;
+    uint8_t *data = NULL;
+    size_t bytes = 0;
     enum error_code code = read_file(path, &data, &bytes, error);
     if (code)
         return code;

@@ -117,9 +117,26 @@ static struct engine_read *find_read(struct engine *self, uint64_t to)
     return idle;
 }
 
+/* R13: a configuration leaves, with what follows it, when it is synced here. Otherwise a power cut can take
+ * it from its leader and leave it with a follower, who is no voter by it and so neither stands nor, having
+ * the longer log, votes. */
+static uint32_t count_sendable(const struct engine *self, uint64_t first, uint32_t count)
+{
+    struct log *log = self->options.log;
+    uint64_t durable = log_durable_index(log);
+
+    while (count > 0 && first + count - 1 > durable && engine_rule(self, RULE_CHANGE_SYNCED)) {
+        uint64_t change = log_change_before(log, first + count - 1, NULL);
+        if (change < first || change <= durable)
+            break;
+        count = (uint32_t)(change - first);
+    }
+    return count;
+}
+
 static void send_append(struct engine *self, uint64_t to, const struct raft_append_entries *append)
 {
-    uint32_t count = append->n_entries;
+    uint32_t count = count_sendable(self, append->prev_log_index + 1, append->n_entries);
     struct engine_read *read = find_read(self, to);
     struct entry *entries = memory_zero(count + 1, sizeof *entries);
 

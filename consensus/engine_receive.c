@@ -246,6 +246,15 @@ static void receive_append_result(struct engine *self, const struct message *mes
                                             .last_log_index = message->append_result.last_index,
                                             .features = message->append_result.features,
                                             .capacity = message->append_result.capacity};
+    /* R14: a late rejection would set what is sent next below what is known to match; libraft then computes a
+     * window of less than nothing, and never sends this follower an entry again. As a sign of life it still
+     * counts. */
+    if (engine_rule(self, RULE_STALE_REJECTIONS) && message->append_result.rejected > 0 &&
+        message->term == self->raft.current_term &&
+        message->append_result.rejected <= engine_match_index(self, message->from)) {
+        copy.append_entries_result.rejected = 0;
+        copy.append_entries_result.last_log_index = 0;
+    }
     if (receive(self, &copy, address, "an append result", &update))
         engine_settle(self);
 }

@@ -18,5 +18,8 @@ enum consensus_rule {
     RULE_FATAL_ERRORS = 1 << 10,     /* R10: an unexpected error of the engine stops the node */
     RULE_NEW_CONFIRMATION = 1 << 11, /* reads wait for a round that began after them */
     RULE_ALL_VOTE = 1 << 12,         /* R11: a voter that doesn't know yet that it is one votes */
-    RULE_PRE_VOTE_TERMS = 1 << 13    /* R12: a refused pre-vote tells the higher term */
+    RULE_PRE_VOTE_TERMS = 1 << 13,   /* R12: a refused pre-vote tells the higher term */
+    RULE_CHANGE_SYNCED = 1 << 14,    /* R13: a configuration leaves when it is synced here */
+    RULE_STALE_REJECTIONS =
+        1 << 15 /* R14: a follower that has matched an index does not reject it any more */
 };

@@ -120,6 +120,17 @@ enum error_code cluster_begin_transfer(struct cluster *self, uint32_t leader);
 
 uint64_t cluster_random(struct cluster *self, uint64_t limit); /* 0 .. limit - 1 */
 
+/* --- random schedules
+ * -------------------------------------------------------------------------------------------------- */
+
+struct cluster_totals {
+    uint64_t schedules, acknowledged, installs, snapshots, reads;
+};
+/** Plays the schedule of this seed, mends everything, and looks whether the cluster works again. Adds to the
+ * totals.
+ * @return false: there was a violation, printed with the seed */
+bool cluster_random_schedule(uint32_t rules_off, uint64_t seed, struct cluster_totals *totals);
+
 /* --- schedules that shall break
  * ------------------------------------------------------------------------------------------ */
 

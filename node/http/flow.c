@@ -8,6 +8,7 @@
 #include "base/schema.h"
 #include "fsm/result.h"
 #include "node/http/body.h"
+#include "node/http/lane.h"
 #include "node/http/problem.h"
 #include "node/http/router.h"
 
@@ -172,7 +173,9 @@ static void read_now(struct request *request)
 static void read_somewhere(struct request *request)
 {
     if (request->route->kind == ROUTE_SCAN)
-        request_lane(request, read_now);
+        request_lane(request, LANE_SCAN, read_now);
+    else if (request->route->kind == ROUTE_WALK)
+        request_lane(request, LANE_WALK, read_now);
     else
         read_now(request);
 }

@@ -1,4 +1,5 @@
-/* The slow lane: one thread for reads that look at much (audit queries, verifying the chain).
+/* A slow lane: one thread for reads that look at much. There are two: audit queries don't queue behind a walk
+ * over the whole chain.
  *
  * Why it exists: each connection belongs to one of libmicrohttpd's few threads; a read of seconds there would
  * hold up all the others of that thread, health checks among them. Here such reads queue behind each other
@@ -14,6 +15,7 @@
 #define LANE_JOBS_MAX 64u
 
 struct lane;
+enum lane_kind { LANE_SCAN, LANE_WALK, LANE_COUNT };
 typedef void lane_job_fn(void *context);
 
 struct lane *lane_new(void) __attribute__((returns_nonnull));

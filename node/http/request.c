@@ -162,10 +162,10 @@ static void on_lane(void *context)
     end_wait(self);
 }
 
-void request_lane(struct request *self, request_then_fn *work)
+void request_lane(struct request *self, enum lane_kind kind, request_then_fn *work)
 {
     begin_wait(self, work);
-    if (lane_push(server_lane(self->server), on_lane, self))
+    if (lane_push(server_lane(self->server, kind), on_lane, self))
         return;
     self->then = NULL;
     problem_answer(self, 503, "busy", "%u long reads wait already", LANE_JOBS_MAX);

@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "node/http/lane.h"
 #include "node/service.h"
 
 #define PATH_BYTES_MAX     2048u                 /* of a URL without its query */
@@ -111,8 +112,8 @@ void request_confirm(struct request *self, request_then_fn *then);
 void request_wait(struct request *self, uint64_t index, uint64_t deadline_ms, request_then_fn *then);
 void request_act(struct request *self, enum service_act act, const json_t *body, request_then_fn *then);
 void request_checkpoint(struct request *self, request_then_fn *then);
-/** Lets `work`, which answers, run on the thread for long reads; its queue full: 503. */
-void request_lane(struct request *self, request_then_fn *work);
+/** Lets `work`, which answers, run on a thread for long reads; its queue full: 503. */
+void request_lane(struct request *self, enum lane_kind kind, request_then_fn *work);
 
 /* Answering. */
 /** @param json  stolen; NULL only when memory ended */

@@ -153,6 +153,7 @@ bool route_takes(const struct route *route, const char *argument)
         [ROUTE_LOCAL] = "timeout",
         [ROUTE_READ] = "timeout consistency index wait",
         [ROUTE_SCAN] = "timeout consistency index wait",
+        [ROUTE_WALK] = "timeout consistency index wait",
         [ROUTE_CHANGE] = "timeout",
         [ROUTE_ACT] = "timeout",
     };
@@ -189,6 +190,7 @@ void route_serve(struct request *request)
         break;
     case ROUTE_READ:
     case ROUTE_SCAN:
+    case ROUTE_WALK:
         flow_read(request);
         break;
     case ROUTE_CHANGE:

@@ -10,6 +10,7 @@ enum route_kind {
     ROUTE_LOCAL,  /* answered at once from what this node knows: `serve` */
     ROUTE_READ,   /* `view`, after leadership was confirmed, unless consistency=stale */
     ROUTE_SCAN,   /* the same, on the thread for long reads */
+    ROUTE_WALK,   /* the same, on the thread for reads that look at everything */
     ROUTE_CHANGE, /* one command made of the body and the path; `prepare` may add to it */
     ROUTE_ACT     /* `serve` begins it and answers later */
 };

@@ -99,7 +99,7 @@ static const struct route routes[] = {
      .view = audit_query,
      .prepare = audit_query_check,
      .query = "category event_type actor outcome source resource start_time end_time limit cursor order"},
-    {.method = "GET", .path = "/v1/audit/verify", .kind = ROUTE_SCAN, .view = audit_verify},
+    {.method = "GET", .path = "/v1/audit/verify", .kind = ROUTE_WALK, .view = audit_verify},
 
     ACT("POST", "/v1/internal/change", internal_change),
     ACT("POST", "/v1/internal/confirm", internal_confirm),

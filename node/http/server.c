@@ -47,7 +47,7 @@ struct http_server {
     struct http_options options;
     struct MHD_Daemon *daemon;
     struct guard *guard;
-    struct lane *lane;
+    struct lane *lanes[LANE_COUNT];
     struct clock clock;
     int socket;
     uint16_t port;
@@ -91,9 +91,9 @@ uint64_t server_write_timeout_ms(const struct http_server *self)
     return self->options.write_timeout_ms;
 }
 
-struct lane *server_lane(struct http_server *self)
+struct lane *server_lane(struct http_server *self, enum lane_kind kind)
 {
-    return self->lane;
+    return self->lanes[kind];
 }
 
 uint64_t server_cut_total(const struct http_server *self)
@@ -534,7 +534,8 @@ enum error_code http_server_open(const struct http_options *options, struct http
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->idle, NULL);
     self->guard = guard_new();
-    self->lane = lane_new();
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        self->lanes[i] = lane_new();
     self->daemon = start_daemon(self);
     CHECK(self->daemon != NULL, "libmicrohttpd did not start: errno %d", errno);
     *out = self;
@@ -569,7 +570,8 @@ void http_server_close(struct http_server *self)
     pthread_mutex_unlock(&self->lock);
     MHD_stop_daemon(self->daemon);
     close(self->socket);
-    lane_free(self->lane);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        lane_free(self->lanes[i]);
     guard_free(self->guard);
     pthread_cond_destroy(&self->idle);
     pthread_mutex_destroy(&self->lock);

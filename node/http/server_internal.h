@@ -6,6 +6,6 @@
 #include "node/http/lane.h"
 #include "node/http/server.h"
 
-struct lane *server_lane(struct http_server *self);
+struct lane *server_lane(struct http_server *self, enum lane_kind kind);
 /** Connections that were cut for being slow. */
 uint64_t server_cut_total(const struct http_server *self);

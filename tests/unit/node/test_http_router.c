@@ -185,8 +185,9 @@ static void every_row_can_be_served(void **state)
             assert_non_null(type);
             check_parameters(route, type);
             commands++;
-        } else if (route->kind == ROUTE_READ || route->kind == ROUTE_SCAN) {
-            assert_non_null(route->view);
+        } else if (route->view != NULL) {
+            assert_true(route->kind == ROUTE_READ || route->kind == ROUTE_SCAN || route->kind == ROUTE_WALK);
+            assert_null(route->serve);
         } else {
             assert_non_null(route->serve);
         }

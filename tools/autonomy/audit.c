@@ -46,35 +46,31 @@ static enum cli_exit open_folder(struct cli *cli, const char *path, const struct
     return CLI_DONE;
 }
 
-static void tell_damage(struct cli *cli, uint64_t damaged, const char *first_damage, bool torn)
+static void tell_damage(struct cli *cli, const struct audit_damage *damage)
 {
-    if (damaged > 0)
+    if (damage->lines > 0)
         fprintf(cli->err, "warning: %llu lines are no records and were left out; the first: %s\n",
-                (unsigned long long)damaged, first_damage);
-    if (torn)
-        fprintf(cli->err,
-                "note: the last line ends in the middle and was left out; the node writes it again when it "
-                "starts\n");
+                (unsigned long long)damage->lines, damage->first);
+    if (damage->torn)
+        fprintf(cli->err, "note: the last line ends in the middle and was left out; the node writes it again "
+                          "when it starts\n");
 }
 
 static enum cli_exit query_folder(struct cli *cli, const char *path, json_t **out)
 {
     struct audit_filter filter = filter_of(cli);
     struct audit_folder *folder = NULL;
+    struct audit_damage damage;
     struct error error = {0};
-    uint64_t damaged = 0;
-    char first_damage[AUDIT_DAMAGE_BYTES];
-    bool torn = false;
     enum cli_exit exit = open_folder(cli, path, &filter, &folder);
     if (exit != CLI_DONE)
         return exit;
     uint64_t limit = cli_number(cli, "limit"), most = limit > 0 ? limit : CLI_ROWS_MAX + 1;
-    enum error_code code =
-        audit_folder_query(folder, &filter, most, out, &damaged, first_damage, &torn, &error);
+    enum error_code code = audit_folder_query(folder, &filter, most, out, &damage, &error);
     audit_folder_close(folder);
     if (code != ERROR_OK)
         return cli_fail(cli, CLI_FAILED, "%s", error.message);
-    tell_damage(cli, damaged, first_damage, torn);
+    tell_damage(cli, &damage);
     if (limit > 0 || json_array_size(*out) <= CLI_ROWS_MAX)
         return CLI_DONE;
     json_decref(*out);
@@ -119,8 +115,8 @@ struct export
     struct cli *cli;
     struct audit_filter filter;
     FILE *out;
-    uint64_t count, damaged;
-    char first_damage[AUDIT_DAMAGE_BYTES];
+    uint64_t count;
+    struct audit_damage damage;
 };
 
 static void export_record(struct export *self, const json_t *record)
@@ -138,12 +134,11 @@ static bool export_visit(void *context, const struct audit_line *line)
     return true;
 }
 
-static bool export_damaged(void *context, const char *segment, uint64_t line, const char *why)
+static bool export_damaged(void *context, const char *where, const char *why)
 {
     struct export *self = context;
-    if (self->damaged++ == 0)
-        snprintf(self->first_damage, sizeof self->first_damage, "%s:%llu: %s", segment,
-                 (unsigned long long)line, why);
+    if (self->damage.lines++ == 0)
+        snprintf(self->damage.first, sizeof self->damage.first, "%s: %s", where, why);
     return true;
 }
 
@@ -155,10 +150,10 @@ static enum cli_exit export_folder(struct export *self, const char *path)
     if (exit != CLI_DONE)
         return exit;
     struct error error = {0};
-    if (audit_folder_walk(folder, UINT32_MAX, &walk, &error) != ERROR_OK)
+    if (audit_folder_walk(folder, &walk, &error) != ERROR_OK)
         exit = cli_fail(self->cli, CLI_FAILED, "%s", error.message);
-    else
-        tell_damage(self->cli, self->damaged, self->first_damage, walk.torn);
+    self->damage.torn = walk.torn;
+    tell_damage(self->cli, &self->damage);
     audit_folder_close(folder);
     return exit;
 }

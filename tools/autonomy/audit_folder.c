@@ -12,7 +12,8 @@
 #include "base/check.h"
 #include "base/schema.h"
 
-#define SEGMENT_NAME_BYTES 16u /* ten digits, ".jsonl" */
+#define BLOCK_BYTES        (1024u * 1024u) /* read at once from the end of a segment */
+#define SEGMENT_NAME_BYTES 16u             /* ten digits, ".jsonl" */
 
 struct audit_folder {
     char *path;
@@ -84,39 +85,50 @@ uint32_t audit_folder_segments(const struct audit_folder *self)
 
 /* --- lines --- */
 
-struct lines {
+struct segment {
+    const char *name;
+    bool last; /* of the folder: its last line may be torn */
     FILE *file;
-    char *text; /* AUDIT_LINE_BYTES_MAX + 1 */
-    size_t length;
-    bool ended, too_long; /* the line has its '\n'; it was cut */
+    char *text; /* the line at hand, or the block that is read backwards */
+    struct arena arena;
 };
 
-/* @return false at the end of the file */
-static bool next_line(struct lines *self)
+static enum error_code segment_open(const struct audit_folder *self, uint32_t number, size_t text_bytes,
+                                    struct segment *out, struct error *error)
 {
-    int c;
-    self->length = 0;
-    self->ended = self->too_long = false;
-    while ((c = getc_unlocked(self->file)) != EOF && c != '\n') {
-        if (self->length == AUDIT_LINE_BYTES_MAX)
-            self->too_long = true;
-        else
-            self->text[self->length++] = (char)c;
-    }
-    self->ended = c == '\n';
-    return self->ended || self->length > 0;
+    char path[4096];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", self->path, self->names[number]) >= sizeof path)
+        return error_set(error, ERROR_INVALID, "audit folder %s: the path is too long", self->path);
+    *out = (struct segment){
+        .name = self->names[number], .last = number + 1 == self->count, .file = fopen(path, "re")};
+    if (!out->file)
+        return error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
+    out->text = memory_new(text_bytes);
+    arena_init(&out->arena, 16ul * AUDIT_LINE_BYTES_MAX);
+    return ERROR_OK;
+}
+
+static enum error_code segment_close(const struct audit_folder *self, struct segment *segment,
+                                     struct error *error)
+{
+    bool failed = ferror(segment->file) != 0;
+    fclose(segment->file);
+    free(segment->text);
+    arena_done(&segment->arena);
+    return failed ? error_set(error, ERROR_IO, "%s/%s: it can't be read", self->path, segment->name)
+                  : ERROR_OK;
 }
 
 /* Reads one line as a record. @return NULL after writing why */
-static json_t *read_record(const struct lines *lines, struct arena *arena, struct audit_record *record,
+static json_t *read_record(struct span text, struct arena *arena, struct audit_record *record,
                            struct error *error)
 {
     json_t *json = NULL;
-    if (lines->too_long) {
+    if (text.bytes > AUDIT_LINE_BYTES_MAX) {
         (void)error_set(error, ERROR_CORRUPT, "the line is longer than %u bytes", AUDIT_LINE_BYTES_MAX);
         return NULL;
     }
-    if (json_parse(span_of(lines->text, lines->length), &json, error) != ERROR_OK)
+    if (json_parse(text, &json, error) != ERROR_OK)
         return NULL;
     *record = (struct audit_record){0};
     if (schema_from_json(&audit_schema, json, arena, record, error) == ERROR_OK)
@@ -125,139 +137,192 @@ static json_t *read_record(const struct lines *lines, struct arena *arena, struc
     return NULL;
 }
 
-/* @return false when the visitor wants no more */
-static bool walk_lines(const struct audit_folder *self, uint32_t segment, struct lines *lines,
-                       struct arena *arena, struct audit_walk *walk)
+/* One line to the walk. @param ended  it has its line break  @return false when the walk wants no more */
+static bool take_line(struct segment *segment, struct span text, bool ended, const char *where,
+                      struct audit_walk *walk)
 {
-    const char *name = self->names[segment];
+    struct audit_record record;
+    struct error error = {0};
     bool more = true;
-    for (uint64_t number = 1; more && next_line(lines); number++) {
-        struct audit_record record;
-        struct error error = {0};
-        bool last = !lines->ended && segment + 1 == self->count;
-        json_t *json = read_record(lines, arena, &record, &error);
-        if (json && !last) {
-            struct audit_line line = {&record, json, name, number};
-            more = walk->visit(walk->context, &line);
-        } else if (last) {
-            /* Even one that reads as a record: its line break isn't there, so more of it may be missing. */
-            walk->torn = true;
-            snprintf(walk->torn_where, sizeof walk->torn_where, "%s:%llu", name, (unsigned long long)number);
-        } else {
-            more = walk->damaged(walk->context, name, number, error.message);
-        }
-        json_decref(json);
-        arena_clear(arena);
+    if (!ended && segment->last) {
+        /* Even one that reads as a record: its line break isn't there, so more of it may be missing. */
+        walk->torn = true;
+        snprintf(walk->torn_where, sizeof walk->torn_where, "%s", where);
+        return true;
+    }
+    if (walk->must_contain && !memmem(text.data, text.bytes, walk->must_contain, strlen(walk->must_contain)))
+        return true;
+    json_t *json = read_record(text, &segment->arena, &record, &error);
+    if (json)
+        more = walk->visit(walk->context, &(struct audit_line){&record, json, where});
+    else
+        more = walk->damaged(walk->context, where, error.message);
+    json_decref(json);
+    arena_clear(&segment->arena);
+    return more;
+}
+
+/* --- forwards --- */
+
+/* Fills segment->text. @return false at the end of the file */
+static bool next_line(struct segment *segment, size_t *length, bool *ended)
+{
+    int c;
+    *length = 0;
+    while ((c = getc_unlocked(segment->file)) != EOF && c != '\n') {
+        if (*length <= AUDIT_LINE_BYTES_MAX) /* one past the bound tells that it was passed */
+            segment->text[(*length)++] = (char)c;
+    }
+    *ended = c == '\n';
+    return *ended || *length > 0;
+}
+
+static bool walk_forwards(struct segment *segment, struct audit_walk *walk)
+{
+    char where[64];
+    size_t length;
+    bool more = true, ended;
+    for (uint64_t number = 1; more && next_line(segment, &length, &ended); number++) {
+        snprintf(where, sizeof where, "%s:%llu", segment->name, (unsigned long long)number);
+        more = take_line(segment, span_of(segment->text, length), ended, where, walk);
     }
     return more;
 }
 
-static enum error_code walk_segment(const struct audit_folder *self, uint32_t segment,
-                                    struct audit_walk *walk, bool *more, struct error *error)
+enum error_code audit_folder_walk(struct audit_folder *self, struct audit_walk *walk, struct error *error)
 {
-    char path[4096];
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", self->path, self->names[segment]) >= sizeof path)
-        return error_set(error, ERROR_INVALID, "audit folder %s: the path is too long", self->path);
-    struct lines lines = {.file = fopen(path, "re")};
-    if (!lines.file)
-        return error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
-    struct arena arena;
-    arena_init(&arena, 16ul * AUDIT_LINE_BYTES_MAX);
-    lines.text = memory_new(AUDIT_LINE_BYTES_MAX + 1);
-    *more = walk_lines(self, segment, &lines, &arena, walk);
-    bool failed = ferror(lines.file) != 0;
-    fclose(lines.file);
-    free(lines.text);
-    arena_done(&arena);
-    return failed ? error_set(error, ERROR_IO, "%s: it can't be read to its end", path) : ERROR_OK;
+    bool more = true;
+    for (uint32_t i = 0; i < self->count && more; i++) {
+        struct segment segment;
+        enum error_code code = segment_open(self, i, AUDIT_LINE_BYTES_MAX + 1, &segment, error);
+        if (code != ERROR_OK)
+            return code;
+        more = walk_forwards(&segment, walk);
+        code = segment_close(self, &segment, error);
+        if (code != ERROR_OK)
+            return code;
+    }
+    return ERROR_OK;
 }
 
-enum error_code audit_folder_walk(struct audit_folder *self, uint32_t segment, struct audit_walk *walk,
-                                  struct error *error)
+/* --- from the end --- */
+
+/* Lines of text[0, length) from the last to the first but one: what stands before the first line break
+ * belongs to an earlier block. `offset` is where the text stands in its file. @return how much is left over;
+ * SIZE_MAX: the walk wants no more */
+static size_t take_block(struct segment *segment, size_t length, long offset, bool *ended,
+                         struct audit_walk *walk)
 {
-    uint32_t from = segment == UINT32_MAX ? 0 : segment;
-    uint32_t until = segment == UINT32_MAX ? self->count : segment + 1;
-    enum error_code code = ERROR_OK;
+    char where[64];
+    for (;;) {
+        const char *before = memrchr(segment->text, '\n', length);
+        size_t start = before ? (size_t)(before - segment->text) + 1 : 0;
+        if (!before && offset > 0)
+            return length;
+        /* Behind the last line break of a file there is no line. */
+        if (length > start || *ended) {
+            snprintf(where, sizeof where, "%s, byte %ld", segment->name, offset + (long)start);
+            if (!take_line(segment, span_of(segment->text + start, length - start), *ended, where, walk))
+                return SIZE_MAX;
+        }
+        *ended = true;
+        if (!before)
+            return 0;
+        length = start - 1;
+    }
+}
+
+static bool walk_backwards(struct segment *segment, struct audit_walk *walk)
+{
+    size_t carried = 0; /* the end of a line whose beginning stands in an earlier block */
+    bool ended = false;
+    long position = fseek(segment->file, 0, SEEK_END) == 0 ? ftell(segment->file) : -1;
+    while (position > 0) {
+        long begin = position > (long)BLOCK_BYTES ? position - (long)BLOCK_BYTES : 0;
+        size_t fresh = (size_t)(position - begin);
+        if (carried > AUDIT_LINE_BYTES_MAX)
+            carried = AUDIT_LINE_BYTES_MAX + 1; /* too long to be a record; one past the bound tells so */
+        memmove(segment->text + fresh, segment->text, carried);
+        if (fseek(segment->file, begin, SEEK_SET) != 0 ||
+            fread(segment->text, 1, fresh, segment->file) != fresh)
+            return false;
+        carried = take_block(segment, fresh + carried, begin, &ended, walk);
+        if (carried == SIZE_MAX)
+            return false;
+        position = begin;
+    }
+    return true;
+}
+
+enum error_code audit_folder_walk_back(struct audit_folder *self, struct audit_walk *walk,
+                                       struct error *error)
+{
     bool more = true;
-    for (uint32_t i = from; i < until && more && code == ERROR_OK; i++)
-        code = walk_segment(self, i, walk, &more, error);
-    return code;
+    for (uint32_t i = self->count; more && i-- > 0;) {
+        struct segment segment;
+        enum error_code code = segment_open(self, i, BLOCK_BYTES + AUDIT_LINE_BYTES_MAX + 1, &segment, error);
+        if (code != ERROR_OK)
+            return code;
+        more = walk_backwards(&segment, walk);
+        code = segment_close(self, &segment, error);
+        if (code != ERROR_OK)
+            return code;
+    }
+    return ERROR_OK;
 }
 
 /* --- queries --- */
 
-/* The newest matches of one segment: a ring when there is a limit. */
 struct gather {
     const struct audit_filter *filter;
-    json_t *found;  /* oldest first, but see `start` */
-    uint64_t limit; /* 0: all */
-    size_t start;   /* where the ring begins once it is full */
-    uint64_t damaged;
-    char *first_damage;
+    json_t *found; /* newest first */
+    uint64_t limit;
+    struct audit_damage *damage;
 };
 
 static bool gather_visit(void *context, const struct audit_line *line)
 {
     struct gather *self = context;
-    if (!audit_filter_match(self->filter, line->record))
-        return true;
-    if (self->limit == 0 || json_array_size(self->found) < self->limit) {
+    if (audit_filter_match(self->filter, line->record))
         json_array_append(self->found, (json_t *)line->json);
-        return true;
-    }
-    json_array_set(self->found, self->start, (json_t *)line->json);
-    self->start = (self->start + 1) % json_array_size(self->found);
-    return true;
+    return self->limit == 0 || json_array_size(self->found) < self->limit;
 }
 
-static bool gather_damaged(void *context, const char *segment, uint64_t line, const char *why)
+static bool gather_damaged(void *context, const char *where, const char *why)
 {
     struct gather *self = context;
-    if (self->damaged++ == 0)
-        snprintf(self->first_damage, AUDIT_DAMAGE_BYTES, "%s:%llu: %s", segment, (unsigned long long)line,
-                 why);
+    if (self->damage->lines++ == 0)
+        snprintf(self->damage->first, sizeof self->damage->first, "%s: %s", where, why);
     return true;
 }
 
-/* Puts what a segment gave behind what newer segments gave; both newest first. */
-static void append_newest_first(json_t *all, const struct gather *gather)
+/* A text that every matching line holds as it is: reading JSON costs a hundred times what looking for it
+ * does. */
+static bool needle(const char *value, char *out, size_t out_bytes)
 {
-    size_t count = json_array_size(gather->found);
-    for (size_t i = count; i-- > 0;)
-        json_array_append(all, json_array_get(gather->found, (gather->start + i) % count));
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-@";
+    return value && value[strspn(value, plain)] == '\0' &&
+           (size_t)snprintf(out, out_bytes, "\"%s\"", value) < out_bytes;
 }
 
 enum error_code audit_folder_query(struct audit_folder *self, const struct audit_filter *filter,
-                                   uint64_t limit, struct json_t **out, uint64_t *damaged, char *first_damage,
-                                   bool *torn, struct error *error)
+                                   uint64_t limit, struct json_t **out, struct audit_damage *damage,
+                                   struct error *error)
 {
-    json_t *all = json_array();
-    enum error_code code = ERROR_OK;
-    *damaged = 0;
-    *torn = false;
-    first_damage[0] = '\0';
-    for (uint32_t i = self->count; code == ERROR_OK && i-- > 0;) {
-        uint64_t missing = limit > 0 ? limit - json_array_size(all) : 0;
-        struct gather gather = {.filter = filter,
-                                .found = json_array(),
-                                .limit = missing,
-                                .damaged = *damaged,
-                                .first_damage = first_damage};
-        struct audit_walk walk = {.visit = gather_visit, .damaged = gather_damaged, .context = &gather};
-        code = audit_folder_walk(self, i, &walk, error);
-        append_newest_first(all, &gather);
+    char text[2 * NAME_BYTES_MAX];
+    struct gather gather = {.filter = filter, .found = json_array(), .limit = limit, .damage = damage};
+    struct audit_walk walk = {.visit = gather_visit, .damaged = gather_damaged, .context = &gather};
+    *damage = (struct audit_damage){0};
+    if (needle(filter->event_type, text, sizeof text) || needle(filter->resource, text, sizeof text) ||
+        needle(filter->actor, text, sizeof text))
+        walk.must_contain = text;
+    enum error_code code = audit_folder_walk_back(self, &walk, error);
+    damage->torn = walk.torn;
+    if (code == ERROR_OK)
+        *out = gather.found;
+    else
         json_decref(gather.found);
-        *damaged = gather.damaged;
-        *torn = *torn || walk.torn;
-        if (limit > 0 && json_array_size(all) >= limit)
-            break;
-    }
-    if (code != ERROR_OK) {
-        json_decref(all);
-        return code;
-    }
-    *out = all;
-    return ERROR_OK;
+    return code;
 }
 
 /* --- verify --- */
@@ -278,15 +343,14 @@ static bool verify_visit(void *context, const struct audit_line *line)
     if (audit_chain_next(&self->chain, line->record, &error) == ERROR_OK)
         return true;
     self->bad_seq = line->record->seq;
-    snprintf(self->bad, sizeof self->bad, "%s:%llu: %s", line->segment, (unsigned long long)line->line,
-             error.message);
+    snprintf(self->bad, sizeof self->bad, "%s: %s", line->where, error.message);
     return false;
 }
 
-static bool verify_damaged(void *context, const char *segment, uint64_t line, const char *why)
+static bool verify_damaged(void *context, const char *where, const char *why)
 {
     struct verify *self = context;
-    snprintf(self->bad, sizeof self->bad, "%s:%llu: no record: %s", segment, (unsigned long long)line, why);
+    snprintf(self->bad, sizeof self->bad, "%s: no record: %s", where, why);
     self->bad_seq = self->chain.seq + 1;
     return false;
 }
@@ -312,7 +376,7 @@ enum error_code audit_folder_verify(struct audit_folder *self, struct json_t **o
 {
     struct verify verify = {0};
     struct audit_walk walk = {.visit = verify_visit, .damaged = verify_damaged, .context = &verify};
-    enum error_code code = audit_folder_walk(self, UINT32_MAX, &walk, error);
+    enum error_code code = audit_folder_walk(self, &walk, error);
     if (code == ERROR_OK && verify.chain.records == 0 && verify.bad[0] == '\0')
         code =
             error_set(error, ERROR_NOT_FOUND, "%s holds no audit records: nothing was verified", self->path);

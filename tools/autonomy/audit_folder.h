@@ -1,7 +1,7 @@
 /* A node's audit folder, read without the node: segments NNNNNNNNNN.jsonl, one record a line, oldest first.
  *
- * Reading streams: a record lives until the visitor returns. The last line of the last segment may be torn
- * (the node was killed while it wrote); that is told, and is no failure. */
+ * Reading streams, forwards or from the end: a record lives until the visitor returns. The last line of the
+ * last segment may be torn (the node was killed while it wrote); that is told, and is no failure. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,8 +11,6 @@
 #include "fsm/audit.h"
 
 #define AUDIT_SEGMENTS_MAX   100000u
-#define AUDIT_DAMAGE_BYTES   256u
-#define AUDIT_DAMAGE_BYTES   256u
 #define AUDIT_LINE_BYTES_MAX (256u * 1024u) /* a record is at most a few KiB; this bounds a damaged file */
 
 struct json_t;
@@ -28,28 +26,35 @@ uint32_t audit_folder_segments(const struct audit_folder *self);
 struct audit_line {
     const struct audit_record *record;
     const struct json_t *json; /* the same, as it stands in the file */
-    const char *segment;       /* "0000000001.jsonl" */
-    uint64_t line;             /* from 1 */
+    const char *where;         /* "0000000001.jsonl:17", or with ", byte 812" when read backwards */
 };
 struct audit_walk {
     /** @return false to stop */
     bool (*visit)(void *context, const struct audit_line *line);
-    /** A line that is no record; "" in `segment` never happens. @return false to stop */
-    bool (*damaged)(void *context, const char *segment, uint64_t line, const char *why);
+    /** A line that is no record. @return false to stop */
+    bool (*damaged)(void *context, const char *where, const char *why);
     void *context;
-    bool torn;           /* out: the last line ends in the middle */
-    char torn_where[64]; /* out: "0000000001.jsonl:17" */
+    const char *must_contain; /* lines without it are passed over unread; NULL: every line is read */
+    bool torn;                /* out: the last line ends in the middle */
+    char torn_where[64];      /* out */
 };
-/** Walks one segment, or all of them with `segment` UINT32_MAX, oldest record first. @return ERROR_IO */
-enum error_code audit_folder_walk(struct audit_folder *self, uint32_t segment, struct audit_walk *walk,
+/** Walks all segments, oldest record first. @return ERROR_IO */
+enum error_code audit_folder_walk(struct audit_folder *self, struct audit_walk *walk,
                                   struct error *error) MUST_USE;
+/** The same from the end: what a query for the newest records needs is read, not the whole trail. */
+enum error_code audit_folder_walk_back(struct audit_folder *self, struct audit_walk *walk,
+                                       struct error *error) MUST_USE;
 
-/** The newest `limit` (0: all) records that match, newest first, as a JSON array.
- * Damaged lines are counted in `damaged`, the first of them described in `first_damage` (AUDIT_DAMAGE_BYTES).
- */
+/** What a query found beside records. */
+struct audit_damage {
+    uint64_t lines;  /* that are no records, as far as they were read */
+    char first[256]; /* where and why */
+    bool torn;
+};
+/** The newest `limit` (0: all) records that match, newest first, as a JSON array. */
 enum error_code audit_folder_query(struct audit_folder *self, const struct audit_filter *filter,
-                                   uint64_t limit, struct json_t **out, uint64_t *damaged, char *first_damage,
-                                   bool *torn, struct error *error) MUST_USE;
+                                   uint64_t limit, struct json_t **out, struct audit_damage *damage,
+                                   struct error *error) MUST_USE;
 
 /** Checks the chain from the first record to the last: {valid, records, first_seq, last_seq, last_hash,
  * first_bad_seq, detail, torn}. @return ERROR_NOT_FOUND when there is no record: nothing was verified */

@@ -194,17 +194,14 @@ void collect_audit_folder(struct bundle *self)
     struct audit_filter filter = {0};
     struct error error = {0};
     json_t *records = NULL, *verdict = NULL;
-    uint64_t damaged = 0;
-    char first_damage[AUDIT_DAMAGE_BYTES];
-    bool torn = false;
+    struct audit_damage damage;
     if (!source)
         return;
     if (audit_folder_open(source, &folder, &error) != ERROR_OK) {
         bundle_failed(self, "audit-folder", path, error.message);
         return;
     }
-    enum error_code code =
-        audit_folder_query(folder, &filter, BUNDLE_RECORDS, &records, &damaged, first_damage, &torn, &error);
+    enum error_code code = audit_folder_query(folder, &filter, BUNDLE_RECORDS, &records, &damage, &error);
     if (code == ERROR_OK)
         bundle_put_json(self, "audit-folder", path, records);
     else

@@ -322,9 +322,55 @@ static void damaged_lines_are_counted_and_left_out(void **state)
     struct ran ran = run("audit", "query", "--audit-dir", self->path, "--output=json", NULL);
     assert_int_equal(ran.exit, CLI_DONE);
     assert_non_null(strstr(ran.err, "3 lines are no records"));
-    assert_non_null(strstr(ran.err, "0000000002.jsonl:5"));
+    assert_non_null(strstr(ran.err, "0000000002.jsonl, byte "));
     json_t *records = parse(ran.out);
     assert_int_equal(json_array_size(records), 12);
+    json_decref(records);
+    ran_done(&ran);
+}
+
+/* Goal: reading from the end finds every record once, wherever a block ends, and lines that span blocks.
+ * Method: a segment of several blocks, overlong garbage among it; all records are counted, in order; a limit
+ * stops early. */
+static void reading_from_the_end_spans_blocks(void **state)
+{
+    struct folder *self = *state;
+    char path[160];
+    for (unsigned i = 0; i < 6000; i++) {
+        append(self, 1, i % 1000 == 0 ? "rollback.executed" : "flags.set", AUDIT_FLAGS, "ann");
+        if (i != 3000)
+            continue;
+        segment_path(self, 1, path, sizeof path);
+        FILE *file = fopen(path, "a");
+        assert_non_null(file);
+        for (unsigned c = 0; c < 3u << 20; c++)
+            fputc('x', file);
+        fputs("\n\n", file);
+        fclose(file);
+    }
+    struct ran ran = run("audit", "query", "--audit-dir", self->path, "--limit=0", "--output=json", NULL);
+    assert_int_equal(ran.exit, CLI_DONE);
+    assert_non_null(strstr(ran.err, "2 lines are no records"));
+    json_t *records = parse(ran.out);
+    assert_int_equal(json_array_size(records), 6000);
+    for (size_t i = 0; i < 6000; i++)
+        assert_int_equal(seq_at(records, i), 6000 - i);
+    json_decref(records);
+    ran_done(&ran);
+
+    ran = run("audit", "query", "--audit-dir", self->path, "--event-type=rollback.executed", "--output=json",
+              NULL);
+    records = parse(ran.out);
+    assert_int_equal(json_array_size(records), 6);
+    assert_int_equal(seq_at(records, 0), 5001);
+    assert_int_equal(seq_at(records, 5), 1);
+    json_decref(records);
+    ran_done(&ran);
+
+    ran = run("audit", "query", "--audit-dir", self->path, "--limit=2", "--output=json", NULL);
+    assert_string_equal(ran.err, "");
+    records = parse(ran.out);
+    assert_int_equal(json_array_size(records), 2);
     json_decref(records);
     ran_done(&ran);
 }
@@ -400,6 +446,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(tampering_is_found_and_the_record_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(torn_last_line_is_told_and_no_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_lines_are_counted_and_left_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reading_from_the_end_spans_blocks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_segments_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(environment_alone_does_not_select_the_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(export_writes_a_file, set_up, tear_down),

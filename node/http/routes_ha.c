@@ -47,6 +47,7 @@ static void add_node(json_t *json, const struct service_status *node)
     json_object_set_new(json, "term", status_u64(status->term));
     json_object_set_new(json, "commit_index", status_u64(status->commit_index));
     json_object_set_new(json, "applied_index", status_u64(node->digest_index));
+    json_object_set_new(json, "snapshot_index", status_u64(status->snapshot_index));
     json_object_set_new(json, "state_digest", json_string(digest));
     json_object_set_new(json, "cluster_id", status_text(status->cluster_id));
 }

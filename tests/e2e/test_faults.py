@@ -102,11 +102,12 @@ def test_damaged_configuration_names_the_line():
         node = cluster.nodes[0]
         node.stop()
         good = node.config.read_text()
-        for bad, expected in (("nonsense: 1\n", "nonsense"), ("election_timeout_ms: 99999999\n", "election_timeout_ms"), ("data_dir: [\n", "line")):
+        for bad, expected in (("nonsense: 1\n", "nonsense"), ("election_timeout_ms: 99999999\n", "election_timeout_ms"), ("data_dir: [\n", f"config.yaml:{len(good.splitlines()) + 2}")):
             node.config.write_text(good + bad)
             code, said = refused_start(node)
             assert code == 1 and expected in said, (bad, code, said)
-        node.config.write_text(good.replace("127.0.0.1:%d" % node.port, "0.0.0.0:%d" % node.port))
+        open_to_all = "0.0.0.0:%d\n  advertise_url: http://example.com:%d" % (node.port, node.port)
+        node.config.write_text(good.replace("127.0.0.1:%d" % node.port, open_to_all))
         code, said = refused_start(node)
         assert code == 1 and "insecure: true" in said, (code, said)
         node.config.write_text(good)

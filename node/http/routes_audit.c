@@ -106,6 +106,8 @@ enum error_code audit_query(struct request *request, struct view *view, json_t *
 }
 
 struct chain_walk {
+    const struct http_server *server;
+    bool stopped; /* the server stops, which must not wait for us */
     struct audit_chain chain;
     struct error error;
     uint64_t first_seq, bad_seq;
@@ -114,6 +116,9 @@ struct chain_walk {
 static bool check_record(void *context, const struct audit_record *record)
 {
     struct chain_walk *walk = context;
+    walk->stopped = server_quiesced(walk->server);
+    if (walk->stopped)
+        return false;
     if (walk->first_seq == 0)
         walk->first_seq = record->seq;
     if (audit_chain_next(&walk->chain, record, &walk->error) == ERROR_OK)
@@ -154,9 +159,10 @@ static json_t *verdict(const struct chain_walk *walk, uint64_t last_seq)
 
 enum error_code audit_verify(struct request *request, struct view *view, json_t **out, struct error *error)
 {
-    struct chain_walk walk = {0};
-    (void)request;
+    struct chain_walk walk = {.server = request->server};
     enum error_code code = view_audit(view, NULL, true, 0, check_record, &walk, error);
+    if (code == ERROR_OK && walk.stopped)
+        code = error_set(error, ERROR_CLOSED, "this node is shutting down");
     if (code == ERROR_OK)
         *out = verdict(&walk, view_audit_last(view));
     return code;

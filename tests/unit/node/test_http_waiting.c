@@ -317,6 +317,22 @@ static void stopping_answers_what_waits(void **state)
     assert_int_equal(http_server_busy(self->server), 0);
 }
 
+/* Goal: a walk over the whole trail doesn't keep a node from stopping.
+ * Method: a verification that waits for its confirmation while the server is told to stop ends as soon as it
+ * begins. */
+static void stopping_ends_a_walk(void **state)
+{
+    struct http_fixture *self = *state;
+    struct asker asker;
+    service_fake_hold(self->service, true);
+    asker_start(&asker, self, "/v1/audit/verify");
+    wait_until_queued(self, 1);
+    http_server_quiesce(self->server);
+    service_fake_hold(self->service, false);
+    pthread_join(asker.thread, NULL);
+    assert_problem(&asker.answer, 503, "closed");
+}
+
 static void *change_often(void *context)
 {
     struct asker *asker = context;
@@ -402,6 +418,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_poll_ends_without_news, set_up, tear_down),
         cmocka_unit_test_setup_teardown(waiting_requests_hold_no_thread, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stopping_answers_what_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(stopping_ends_a_walk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_clients_at_once, set_up, tear_down),
         cmocka_unit_test(lane_is_bounded),
     };

@@ -11,7 +11,8 @@
  *   (3) a soak clock runs only for the open stage of an active plan;
  *   (4) the nodes of all stages and of none together are `node_count`;
  *   (5) a plan waits in the due queue (key 'D') exactly under `due_ms`, and among the unmoved (key 'u')
- * exactly while it is published or active. */
+ * exactly
+ * while it is published or active, at a time no later than its last move. */
 #pragma once
 
 #include <stdbool.h>
@@ -187,14 +188,16 @@ struct plan_stage {
 struct plan_revert {
     uint32_t state, pace, policy;
     uint64_t started_ms, ended_ms;
-    uint64_t nodes; /* that had activated */
+    uint64_t nodes;    /* that had activated */
+    uint64_t stage;    /* where the wave is, */
+    const char *after; /* and behind which node: it needn't look again at what it took off its list */
 };
 
 /** Under which index keys the store has a plan; no part of its record, filled by loading. */
 struct plan_place {
     bool there;
     uint32_t phase;
-    uint64_t due_ms, moved_ms;
+    uint64_t due_ms, filed_ms;
     bool unmoved, stuck_recorded;
 };
 
@@ -216,6 +219,7 @@ struct plan {
     uint64_t moved_ms; /* its stage, an activation or an operator moved it */
     uint64_t due_ms;   /* its time in the due queue; 0: not in it */
     bool unmoved;      /* stands among the unmoved */
+    uint64_t filed_ms; /* its time among them: no later than moved_ms; put right when it falls due */
     bool stuck_recorded;
     struct plan_counts outside; /* nodes that are in no stage's target */
     uint64_t node_count;

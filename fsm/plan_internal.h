@@ -14,7 +14,7 @@ struct store_key plan_node_key(const char *plan_id, const char *node_id); /* nod
 /** Nodes that a rollback has to bring back, by stage; node_id "": the prefix of a stage's. */
 struct store_key plan_exposed_key(const char *plan_id, uint64_t stage, const char *node_id);
 struct store_key plan_due_key(uint64_t due_ms, const char *plan_id);
-struct store_key plan_unmoved_key(bool recorded, uint64_t moved_ms, const char *plan_id);
+struct store_key plan_unmoved_key(bool recorded, uint64_t filed_ms, const char *plan_id);
 /** Takes a due or unmoved key apart; `plan_id` is in the arena. */
 void plan_time_key_read(struct span key, size_t head, struct arena *arena, uint64_t *time_ms,
                         const char **plan_id);

@@ -176,6 +176,8 @@ static const struct field revert_fields[] = {
     FIELD(plan_revert, started_ms, "started_at", FIELD_TIME),
     FIELD(plan_revert, ended_ms, "ended_at", FIELD_TIME),
     FIELD(plan_revert, nodes, "nodes", FIELD_U64),
+    FIELD(plan_revert, stage, "stage", FIELD_U64, .max = PLAN_STAGE_NONE),
+    FIELD(plan_revert, after, "after", FIELD_NAME),
 };
 static const struct schema revert_schema = SCHEMA("revert", struct plan_revert, revert_fields);
 
@@ -204,6 +206,7 @@ static const struct field plan_fields[] = {
     FIELD(plan, revert, "revert", FIELD_STRUCT, .schema = &revert_schema),
     FIELD(plan, last_actor, "last_actor", FIELD_TEXT, .max = PRINCIPAL_BYTES_MAX),
     FIELD(plan, last_reason, "last_reason", FIELD_TEXT, .max = REASON_BYTES_MAX),
+    FIELD(plan, filed_ms, "filed_at", FIELD_TIME),
 };
 const struct schema plan_schema = SCHEMA("plan record", struct plan, plan_fields);
 

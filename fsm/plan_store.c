@@ -42,11 +42,11 @@ struct store_key plan_due_key(uint64_t due_ms, const char *plan_id)
     return key;
 }
 
-struct store_key plan_unmoved_key(bool recorded, uint64_t moved_ms, const char *plan_id)
+struct store_key plan_unmoved_key(bool recorded, uint64_t filed_ms, const char *plan_id)
 {
     const uint8_t byte = recorded ? 1 : 0;
     struct store_key key = store_key1('u', span_of(&byte, 1));
-    store_key_append_u64(&key, moved_ms);
+    store_key_append_u64(&key, filed_ms);
     store_key_append(&key, span_text(plan_id));
     return key;
 }
@@ -60,17 +60,22 @@ void plan_time_key_read(struct span key, size_t head, struct arena *arena, uint6
     *plan_id = arena_text(arena, (const char *)data + head + 8, key.bytes - head - 8);
 }
 
+static struct plan_place place_of(const struct plan *plan)
+{
+    return (struct plan_place){.there = true,
+                               .phase = plan->phase,
+                               .due_ms = plan->due_ms,
+                               .filed_ms = plan->filed_ms,
+                               .unmoved = plan->unmoved,
+                               .stuck_recorded = plan->stuck_recorded};
+}
+
 bool plan_read(struct reader reader, const char *plan_id, struct arena *arena, struct plan *out)
 {
     const struct store_key key = plan_key(plan_id);
     if (!reader_get_record(reader, &key, &plan_schema, arena, out))
         return false;
-    out->stored = (struct plan_place){.there = true,
-                                      .phase = out->phase,
-                                      .due_ms = out->due_ms,
-                                      .moved_ms = out->moved_ms,
-                                      .unmoved = out->unmoved,
-                                      .stuck_recorded = out->stuck_recorded};
+    out->stored = place_of(out);
     return true;
 }
 
@@ -125,34 +130,34 @@ static void move_due_key(struct apply *apply, const struct plan *plan)
         put_key(apply, plan_due_key(plan->due_ms, plan->plan_id));
 }
 
-static void move_unmoved_key(struct apply *apply, const struct plan *plan)
+/* A plan that moves is not filed anew each time: that would leave a deleted key behind for every activation,
+ * and the search for the oldest would walk over them. The tick that meets it at its old time files it under
+ * the new one. */
+static void move_unmoved_key(struct apply *apply, struct plan *plan)
 {
     const struct plan_place *was = &plan->stored;
-    if (was->unmoved == plan->unmoved && was->moved_ms == plan->moved_ms &&
+    plan->unmoved = plan->phase == PLAN_PUBLISHED || plan->phase == PLAN_ACTIVE;
+    if (!was->unmoved || was->stuck_recorded != plan->stuck_recorded)
+        plan->filed_ms = plan->moved_ms;
+    if (was->unmoved == plan->unmoved && was->filed_ms == plan->filed_ms &&
         was->stuck_recorded == plan->stuck_recorded)
         return;
     if (was->unmoved)
-        delete_key(apply, plan_unmoved_key(was->stuck_recorded, was->moved_ms, plan->plan_id));
+        delete_key(apply, plan_unmoved_key(was->stuck_recorded, was->filed_ms, plan->plan_id));
     if (plan->unmoved)
-        put_key(apply, plan_unmoved_key(plan->stuck_recorded, plan->moved_ms, plan->plan_id));
+        put_key(apply, plan_unmoved_key(plan->stuck_recorded, plan->filed_ms, plan->plan_id));
 }
 
 void plan_save(struct apply *apply, struct plan *plan)
 {
     plan->due_ms = plan_due_ms(plan, apply->time_ms);
-    plan->unmoved = plan->phase == PLAN_PUBLISHED || plan->phase == PLAN_ACTIVE;
-    plan_check(plan);
-    const struct store_key key = plan_key(plan->plan_id);
-    store_put_record(apply->store, &key, &plan_schema, plan);
     move_phase_key(apply, plan);
     move_due_key(apply, plan);
     move_unmoved_key(apply, plan);
-    plan->stored = (struct plan_place){.there = true,
-                                       .phase = plan->phase,
-                                       .due_ms = plan->due_ms,
-                                       .moved_ms = plan->moved_ms,
-                                       .unmoved = plan->unmoved,
-                                       .stuck_recorded = plan->stuck_recorded};
+    plan_check(plan);
+    const struct store_key key = plan_key(plan->plan_id);
+    store_put_record(apply->store, &key, &plan_schema, plan);
+    plan->stored = place_of(plan);
 }
 
 /* The invariants of fsm/plan.h, by their numbers. */
@@ -176,6 +181,7 @@ void plan_check(const struct plan *plan)
         for (size_t state = 0; state < NODE_STATE_COUNT; state++)
             nodes += stage->counts.state[state];
     }
+    CHECK(plan->filed_ms <= plan->moved_ms, "(5) plan %s is filed later than it moved", plan->plan_id);
     for (size_t state = 0; state < NODE_STATE_COUNT; state++)
         nodes += plan->outside.state[state];
     CHECK(nodes == plan->node_count, "(4) plan %s counts %llu nodes of %llu", plan->plan_id,

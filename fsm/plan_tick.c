@@ -73,6 +73,11 @@ static void plan_due(struct apply *apply, struct plan *plan, uint32_t *wave_budg
 
 static void plan_stuck(struct apply *apply, struct plan *plan, uint64_t stuck_after_ms)
 {
+    if (plan->moved_ms > apply->time_ms - stuck_after_ms) {
+        plan->filed_ms = plan->moved_ms; /* it has moved since it was filed */
+        plan_save(apply, plan);
+        return;
+    }
     char waits[WAITS_BYTES], since[TIME_TEXT_BYTES];
     plan_waits_for(plan, apply->time_ms, waits, sizeof waits);
     time_format(plan->moved_ms, since);

@@ -1,6 +1,7 @@
 /* Reading plans: lists, one plan whole, its gates, what is stuck. */
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -273,76 +274,93 @@ enum error_code view_plans(struct view *self, const char *phase, const struct pa
 
 /* --- stuck --- */
 
-struct stuck_walk {
-    struct arena *arena;
-    size_t head;
-    uint64_t until_ms;
-    struct stuck_plan {
-        uint64_t moved_ms;
-        const char *plan_id;
-    } * plans;
-    uint32_t count;
+struct stuck_plan {
+    uint64_t moved_ms;
+    json_t *row;
 };
 
+struct stuck_walk {
+    struct view *view;
+    size_t head;
+    uint64_t until_ms, now_ms; /* stuck is what has not moved since until_ms */
+    struct stuck_plan *found;
+    uint32_t rows, count;
+};
+
+static json_t *stuck_row(const struct plan *plan, uint64_t now_ms)
+{
+    char waits[WAITS_BYTES];
+    plan_waits_for(plan, now_ms, waits, sizeof waits);
+    return json_pack("{s:s, s:s, s:o, s:o, s:s}", "plan_id", plan->plan_id, "phase",
+                     plan_phase_names[plan->phase], "current_stage_id",
+                     json_text(plan_current_stage_id(plan)), "stuck_since", json_when(plan->moved_ms),
+                     "stuck_reason", waits);
+}
+
+/* A plan may be filed under an earlier time than it last moved at, never under a later one. */
 static bool visit_stuck(void *context, struct span key, struct span value)
 {
     struct stuck_walk *walk = context;
-    struct stuck_plan *plan = &walk->plans[walk->count];
+    struct arena arena;
+    struct plan plan;
+    uint64_t filed_ms;
+    const char *plan_id;
     (void)value;
-    plan_time_key_read(key, walk->head, walk->arena, &plan->moved_ms, &plan->plan_id);
-    if (plan->moved_ms > walk->until_ms)
-        return false;
-    return ++walk->count < VIEW_STUCK_MAX;
+    arena_init(&arena, VIEW_ARENA_BYTES);
+    plan_time_key_read(key, walk->head, &arena, &filed_ms, &plan_id);
+    const bool goes_on = filed_ms <= walk->until_ms && walk->rows < VIEW_PAGE_ROWS_MAX;
+    if (goes_on && plan_read(view_reader(walk->view), plan_id, &arena, &plan) &&
+        plan.moved_ms <= walk->until_ms)
+        walk->found[walk->count++] = (struct stuck_plan){plan.moved_ms, stuck_row(&plan, walk->now_ms)};
+    walk->rows++;
+    arena_done(&arena);
+    return goes_on;
 }
 
-static struct stuck_walk list_stuck(struct view *self, bool recorded, uint64_t until_ms, struct arena *arena)
+static void list_stuck(struct stuck_walk *walk, bool recorded)
 {
     struct store_key prefix = plan_unmoved_key(recorded, 0, "");
     prefix.length -= sizeof(uint64_t); /* without the time */
-    struct stuck_walk walk = {.arena = arena,
-                              .head = prefix.length,
-                              .until_ms = until_ms,
-                              .plans = arena_new(arena, VIEW_STUCK_MAX * sizeof(struct stuck_plan))};
-    view_scan(self, &prefix, false, visit_stuck, &walk);
-    return walk;
+    walk->head = prefix.length;
+    walk->rows = 0;
+    view_scan(walk->view, &prefix, false, visit_stuck, walk);
 }
 
-static void append_stuck(struct view *self, json_t *rows, const char *plan_id, uint64_t now_ms)
+static int stuck_compare(const void *a, const void *b)
 {
-    struct arena arena;
-    struct plan plan;
-    char waits[WAITS_BYTES];
-    arena_init(&arena, VIEW_ARENA_BYTES);
-    if (plan_read(view_reader(self), plan_id, &arena, &plan)) {
-        plan_waits_for(&plan, now_ms, waits, sizeof waits);
-        json_array_append_new(rows, json_pack("{s:s, s:s, s:o, s:o, s:s}", "plan_id", plan.plan_id, "phase",
-                                              plan_phase_names[plan.phase], "current_stage_id",
-                                              json_text(plan_current_stage_id(&plan)), "stuck_since",
-                                              json_when(plan.moved_ms), "stuck_reason", waits));
-    }
-    arena_done(&arena);
+    const struct stuck_plan *x = a, *y = b;
+    if (x->moved_ms != y->moved_ms)
+        return x->moved_ms < y->moved_ms ? -1 : 1;
+    return strcmp(json_string_value(json_object_get(x->row, "plan_id")),
+                  json_string_value(json_object_get(y->row, "plan_id")));
 }
 
-/* Longest first. */
+/* The rows, longest stall first. */
+static json_t *stuck_rows(struct stuck_walk *walk)
+{
+    json_t *rows = json_array();
+    qsort(walk->found, walk->count, sizeof *walk->found, stuck_compare);
+    for (uint32_t i = 0; i < walk->count; i++) {
+        if (i < VIEW_STUCK_MAX)
+            json_array_append(rows, walk->found[i].row);
+        json_decref(walk->found[i].row);
+    }
+    return rows;
+}
+
 enum error_code view_stuck(struct view *self, uint64_t threshold_ms, uint64_t now_ms, struct json_t **out,
                            struct error *error)
 {
     const uint64_t at_ms = later(now_ms, view_time_ms(self));
-    struct arena arena;
-    json_t *rows = json_array();
-    arena_init(&arena, VIEW_ARENA_BYTES);
+    struct stuck_walk walk = {.view = self, .now_ms = at_ms};
+    walk.found = memory_zero(2 * VIEW_PAGE_ROWS_MAX, sizeof *walk.found);
     if (at_ms >= threshold_ms) {
-        const struct stuck_walk told = list_stuck(self, true, at_ms - threshold_ms, &arena);
-        const struct stuck_walk untold = list_stuck(self, false, at_ms - threshold_ms, &arena);
-        uint32_t a = 0, b = 0;
-        while ((a < told.count || b < untold.count) && json_array_size(rows) < VIEW_STUCK_MAX) {
-            const bool first =
-                b == untold.count || (a < told.count && told.plans[a].moved_ms <= untold.plans[b].moved_ms);
-            append_stuck(self, rows, first ? told.plans[a].plan_id : untold.plans[b].plan_id, at_ms);
-            *(first ? &a : &b) += 1;
-        }
+        walk.until_ms = at_ms - threshold_ms;
+        list_stuck(&walk, true);
+        list_stuck(&walk, false);
     }
-    arena_done(&arena);
+    json_t *rows = stuck_rows(&walk);
+    free(walk.found);
     const enum error_code code = view_result(self, error);
     if (code == ERROR_OK)
         *out = json_pack("{s:o}", "stuck_plans", rows);

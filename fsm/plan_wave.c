@@ -88,20 +88,37 @@ static void offer_one(struct apply *apply, struct plan *plan, const char *node_i
     plan_node_save(apply, plan, &node);
 }
 
+/* Behind the last node that was taken, if the wave was in this stage; else from the stage's first. */
+static void gather_stage(struct apply *apply, const struct plan *plan, uint64_t stage,
+                         struct wave_batch *batch)
+{
+    const struct plan_revert *revert = &plan->revert;
+    const struct store_key prefix = plan_exposed_key(plan->plan_id, stage, ""),
+                           limit = store_key_after(&prefix);
+    batch->head = prefix.length;
+    if (revert->stage == stage && revert->after != NULL) {
+        const struct store_key first = plan_exposed_key(plan->plan_id, stage, revert->after);
+        store_scan_range(apply->store, &first, &limit, false, gather, batch);
+    }
+    if (batch->count == 0)
+        store_scan_range(apply->store, &prefix, &limit, false, gather, batch);
+}
+
 static uint32_t offer_stage(struct apply *apply, struct plan *plan, uint64_t stage, uint32_t count_max)
 {
     struct arena arena, node_arena;
     arena_init(&arena, count_max * (sizeof(char *) + 2 * NAME_BYTES_MAX) + 64);
     arena_init(&node_arena, NODE_ARENA_BYTES);
-    const struct store_key prefix = plan_exposed_key(plan->plan_id, stage, "");
-    struct wave_batch batch = {.arena = &arena,
-                               .head = prefix.length,
-                               .node_ids = arena_new(&arena, count_max * sizeof(char *)),
-                               .count_max = count_max};
-    store_scan(apply->store, &prefix, false, gather, &batch);
+    struct wave_batch batch = {
+        .arena = &arena, .node_ids = arena_new(&arena, count_max * sizeof(char *)), .count_max = count_max};
+    gather_stage(apply, plan, stage, &batch);
     for (uint32_t i = 0; i < batch.count; i++) {
         offer_one(apply, plan, batch.node_ids[i], &node_arena);
         arena_clear(&node_arena);
+    }
+    if (batch.count > 0) {
+        plan->revert.stage = stage;
+        plan->revert.after = arena_printf(apply->arena, "%s", batch.node_ids[batch.count - 1]);
     }
     arena_done(&node_arena);
     arena_done(&arena);

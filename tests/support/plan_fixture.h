@@ -189,7 +189,7 @@ FIXTURE_FN void check_indexes(struct fixture *self)
         assert_true(key_there(kv, plan_phase_key(plan.phase, plan.plan_id)));
         assert_int_equal(plan.unmoved, plan.phase == PLAN_PUBLISHED || plan.phase == PLAN_ACTIVE);
         assert_true(!plan.unmoved ||
-                    key_there(kv, plan_unmoved_key(plan.stuck_recorded, plan.moved_ms, plan.plan_id)));
+                    key_there(kv, plan_unmoved_key(plan.stuck_recorded, plan.filed_ms, plan.plan_id)));
         assert_true(plan.due_ms == 0 || key_there(kv, plan_due_key(plan.due_ms, plan.plan_id)));
         due += plan.due_ms != 0;
         unmoved += plan.unmoved;

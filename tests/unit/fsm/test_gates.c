@@ -215,6 +215,7 @@ static void health_needs_activations_and_no_failure(void **state)
     struct fixture *fixture = *state;
     create_with(fixture, "{\"kind\": \"health\"}, {\"kind\": \"manual\"}");
     assert_string_equal(detail(fixture, 0), "no node has reported yet");
+    assert_string_equal(plan_at(fixture, "stages.0.gates.0.passed"), "false");
     report(fixture, "edge-1", "activated");
     report(fixture, "edge-2", "failed");
     assert_string_equal(detail(fixture, 0), "1 of 2 nodes failed");

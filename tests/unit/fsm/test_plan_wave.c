@@ -110,6 +110,24 @@ static void late_activation_is_brought_back(void **state)
     assert_result(report(fixture, "late", "activated"), RESULT_NODE_STATE);
 }
 
+/* Goal: the same for a node that the wave has passed already, in the order of names.
+ * Method: m is brought back first; then a, then z tell late. */
+static void late_activation_behind_the_wave_is_brought_back(void **state)
+{
+    struct fixture *fixture = *state;
+    create(fixture, ONE);
+    report(fixture, "a", "offered");
+    report(fixture, "m", "activated");
+    report(fixture, "z", "offered");
+    recover(fixture, "rollback");
+    assert_string_equal(node_state(fixture, "m"), "revert_offered");
+    report(fixture, "a", "activated");
+    assert_string_equal(node_state(fixture, "a"), "revert_offered");
+    report(fixture, "z", "activated");
+    assert_string_equal(node_state(fixture, "z"), "revert_offered");
+    assert_string_equal(plan_at(fixture, "revert.nodes"), "3");
+}
+
 /* Goal: policy keep offers nothing and says so.
  * Method: roll back with it; a late activation changes nothing about it. */
 static void keep_leaves_nodes_as_they_are(void **state)
@@ -273,6 +291,7 @@ int main(void)
         plan_test(rollback_offers_the_previous_version_to_activated_nodes),
         plan_test(wave_ends_when_all_have_answered),
         plan_test(late_activation_is_brought_back),
+        plan_test(late_activation_behind_the_wave_is_brought_back),
         plan_test(keep_leaves_nodes_as_they_are),
         plan_test(without_a_previous_version_nodes_keep_what_they_run),
         plan_test(staged_pace_goes_stage_by_stage),

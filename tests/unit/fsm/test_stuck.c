@@ -147,6 +147,28 @@ static void get_looks_only(void **state)
     json_decref(after);
 }
 
+/* Goal: a plan that keeps moving is looked at once an hour, not at every move, and is stuck an hour after its
+ * last one. Method: an activation after half an hour; its place in the queue stays until a tick meets it. */
+static void moving_plan_is_filed_anew_when_due(void **state)
+{
+    struct fixture *fixture = *state;
+    create(fixture);
+    const uint64_t start = fixture->log->wall_ms;
+    pass_time(fixture, HOUR_MS / 2);
+    report(fixture, "edge-1", "activated");
+    assert_int_equal(next_deadline(fixture), start + HOUR_MS);
+    assert_int_equal(stuck_count(fixture, 1), 0);
+    pass_time(fixture, HOUR_MS / 2);
+    assert_int_equal(stuck_count(fixture, HOUR_MS), 0);
+    tick(fixture);
+    assert_int_equal(found(fixture), 0);
+    assert_int_equal(next_deadline(fixture), start + HOUR_MS / 2 * 3);
+    pass_time(fixture, HOUR_MS / 2);
+    tick(fixture);
+    assert_int_equal(found(fixture), 1);
+    assert_int_equal(next_deadline(fixture), 0);
+}
+
 /* Goal: one tick records no more than its bound; the next goes on where it stopped.
  * Method: ten more plans than the bound. */
 static void one_tick_has_a_bound(void **state)
@@ -193,10 +215,15 @@ static void one_tick_promotes_a_bounded_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        plan_test(stall_is_recorded_once),      plan_test(next_stall_is_recorded_again),
-        plan_test(failures_move_no_plan),       plan_test(paused_and_terminal_plans_are_never_stuck),
-        plan_test(published_plan_can_be_stuck), plan_test(get_looks_only),
-        plan_test(one_tick_has_a_bound),        plan_test(one_tick_promotes_a_bounded_number),
+        plan_test(stall_is_recorded_once),
+        plan_test(next_stall_is_recorded_again),
+        plan_test(failures_move_no_plan),
+        plan_test(paused_and_terminal_plans_are_never_stuck),
+        plan_test(published_plan_can_be_stuck),
+        plan_test(get_looks_only),
+        plan_test(moving_plan_is_filed_anew_when_due),
+        plan_test(one_tick_has_a_bound),
+        plan_test(one_tick_promotes_a_bounded_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,7 +107,9 @@ static void options_make(struct kv *self, const struct kv_options *wanted)
     self->cache = rocksdb_cache_create_lru(memory / 2);
     self->table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(self->table, self->cache);
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks(self->table, 1);
+    /* Held by each open file, not by the cache: a filter larger than one of the cache's shards would be read anew for
+     * every key that isn't there. */
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(self->table, 0);
     if (!wanted->wal) /* the state asks for keys that aren't there (request ids), the log never does */
         rocksdb_block_based_options_set_filter_policy(self->table,
                                                       rocksdb_filterpolicy_create_bloom_full(FILTER_BITS));

@@ -44,22 +44,22 @@ static const struct plan_rule rules[] = {
 };
 
 static const struct plan_event_info events[EVENT_COUNT] = {
-    [EVENT_PUBLISH]       = {"be published",          "rollout.plan.published",    false},
-    [EVENT_PUBLISH_LATER] = {"be published",          "rollout.plan.published",    false},
-    [EVENT_START]         = {"start",                 NULL,                        false},
-    [EVENT_PAUSE]         = {"pause",                 "rollout.plan.paused",       false},
-    [EVENT_RESUME]        = {"resume",                "rollout.plan.resumed",      false},
-    [EVENT_HALT]          = {"halt a stage",          "rollout.stage.halted",      true},
-    [EVENT_APPROVE]       = {"have a gate approved",  "rollout.gate.approved",     true},
-    [EVENT_EVALUATE]      = {"have its gates looked at", NULL,                     false},
-    [EVENT_RETRY]         = {"be retried",            "rollout.recovered",         true},
-    [EVENT_SKIP_FAILED]   = {"skip a stage",          "rollout.recovered",         true},
-    [EVENT_ROLLBACK]      = {"be rolled back",        "rollout.recovered",         true},
-    [EVENT_CANCEL]        = {"be cancelled",          "rollout.plan.cancelled",    true},
-    [EVENT_COMPLETE]      = {"complete",              "rollout.plan.completed",    false},
-    [EVENT_NODE_OFFER]    = {"be offered to a node",  NULL,                        false},
-    [EVENT_NODE_ANSWER]   = {"take a node's answer",  NULL,                        false},
-    [EVENT_NODE_REVERT]   = {"take a node's revert",  NULL,                        false},
+    [EVENT_PUBLISH]       = {"publish", "be published",          "rollout.plan.published",    false},
+    [EVENT_PUBLISH_LATER] = {"publish, start_at ahead", "be published",          "rollout.plan.published",    false},
+    [EVENT_START]         = {"start_at comes", "start",                 NULL,                        false},
+    [EVENT_PAUSE]         = {"pause", "pause",                 "rollout.plan.paused",       false},
+    [EVENT_RESUME]        = {"resume", "resume",                "rollout.plan.resumed",      false},
+    [EVENT_HALT]          = {"halt", "halt a stage",          "rollout.stage.halted",      true},
+    [EVENT_APPROVE]       = {"approve gate", "have a gate approved",  "rollout.gate.approved",     true},
+    [EVENT_EVALUATE]      = {"evaluate", "have its gates looked at", NULL,                     false},
+    [EVENT_RETRY]         = {"recover retry", "be retried",            "rollout.recovered",         true},
+    [EVENT_SKIP_FAILED]   = {"recover skip_failed", "skip a stage",          "rollout.recovered",         true},
+    [EVENT_ROLLBACK]      = {"recover rollback", "be rolled back",        "rollout.recovered",         true},
+    [EVENT_CANCEL]        = {"cancel", "be cancelled",          "rollout.plan.cancelled",    true},
+    [EVENT_COMPLETE]      = {"last stage left", "complete",              "rollout.plan.completed",    false},
+    [EVENT_NODE_OFFER]    = {"node takes the offer", "be offered to a node",  NULL,                        false},
+    [EVENT_NODE_ANSWER]   = {"node answers", "take a node's answer",  NULL,                        false},
+    [EVENT_NODE_REVERT]   = {"node reports its revert", "take a node's revert",  NULL,                        false},
 };
 
 static const struct node_rule node_rules[] = {

@@ -41,6 +41,7 @@ struct plan_rule {
 };
 
 struct plan_event_info {
+    const char *name;       /* "recover rollback" */
     const char *verb;       /* completes "a terminal plan can't ..." */
     const char *event_name; /* of its audit record; NULL: it leaves none of its own */
     bool attempt;           /* a refusal is worth a record */

@@ -201,13 +201,85 @@ static void every_node_pair_is_as_listed(void **state)
     assert_int_equal(pairs, 49);
 }
 
+/* --- the reference prints the tables --- */
+
+static void append_plan_rules(struct bytes *out)
+{
+    static const char *const needs[] = {"", "its stage is not halted", "no node has activated"};
+    bytes_append_text(out, "| event | from | to | if | record |\n| --- | --- | --- | --- | --- |\n");
+    const struct plan_rule *rule;
+    for (size_t i = 0; (rule = plan_rule_at(i)) != NULL; i++) {
+        const struct plan_event_info *info = plan_event_info(rule->event);
+        bytes_printf(out, "| %s | %s | %s | %s | %s%s%s |\n", info->name, plan_phase_names[rule->from],
+                     plan_phase_names[rule->to], needs[rule->need], info->event_name == NULL ? "" : "`",
+                     info->event_name == NULL ? "" : info->event_name, info->event_name == NULL ? "" : "`");
+    }
+}
+
+static void append_node_rules(struct bytes *out)
+{
+    bytes_append_text(out, "| from | to | event | if |\n| --- | --- | --- | --- |\n");
+    const struct node_rule *rule;
+    for (size_t i = 0; (rule = node_rule_at(i)) != NULL; i++)
+        bytes_printf(out, "| %s | %s | %s | %s |\n", node_state_names[rule->from], node_state_names[rule->to],
+                     plan_event_info(rule->event)->name, rule->exposed_only ? "it had activated" : "");
+}
+
+/* A file of the source tree, found from where this one stands. */
+static char *source_text(const char *name)
+{
+    static const char here[] = "tests/unit/fsm/test_plan_table.c";
+    const size_t root = strlen(__FILE__) - (sizeof here - 1);
+    char path[4096];
+    struct bytes text;
+    size_t length;
+    assert_string_equal(__FILE__ + root, here);
+    snprintf(path, sizeof path, "%.*s%s", (int)root, __FILE__, name);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        fail_msg("%s can't be read", path);
+    bytes_init(&text, 0);
+    for (size_t got = 1; got > 0;) {
+        char piece[4096];
+        got = fread(piece, 1, sizeof piece, file);
+        bytes_append(&text, piece, got);
+    }
+    fclose(file);
+    return (char *)bytes_take(&text, &length);
+}
+
+/* Goal: the reference has the tables as the code has them.
+ * Method: print them as Markdown and look for that in the page. */
+static void reference_prints_the_tables(void **state)
+{
+    (void)state;
+    char *page = source_text("docs/reference/rollouts.md");
+    void (*const tables[])(struct bytes *) = {append_plan_rules, append_node_rules};
+    for (size_t i = 0; i < 2; i++) {
+        struct bytes table;
+        bytes_init(&table, 0);
+        tables[i](&table);
+        bytes_append(&table, "\n", 2); /* nothing follows its last row */
+        char *first = (char *)table.data;
+        if (strstr(page, first) == NULL) {
+            for (char *end; (end = strchr(first, '\n')) != NULL; first = end + 1) {
+                *end = '\0';
+                if (strstr(page, first) == NULL)
+                    fail_msg("docs/reference/rollouts.md lacks: %s", first);
+            }
+            fail_msg("docs/reference/rollouts.md has rows of table %zu in another order, or more of them", i);
+        }
+        bytes_done(&table);
+    }
+    free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_pair_is_as_listed),
-        cmocka_unit_test(rules_are_sound),
-        cmocka_unit_test(node_rules_are_sound),
-        cmocka_unit_test(every_node_pair_is_as_listed),
+        cmocka_unit_test(every_pair_is_as_listed),     cmocka_unit_test(rules_are_sound),
+        cmocka_unit_test(node_rules_are_sound),        cmocka_unit_test(every_node_pair_is_as_listed),
+        cmocka_unit_test(reference_prints_the_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,18 +177,13 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     return size * count;
 }
 
-unsigned test_request(const char *method, const char *url, const char *path, const char *body,
-                      const char *const *headers, json_t **out)
+static unsigned exchange(const char *method, const char *url, const char *path, const void *body,
+                         size_t body_bytes, struct curl_slist *lines, struct bytes *answer)
 {
     char whole[512];
-    struct bytes answer;
-    struct curl_slist *lines = curl_slist_append(NULL, "Content-Type: application/json");
     long status = 0;
     CURL *easy = curl_easy_init();
-    bytes_init(&answer, 0);
     snprintf(whole, sizeof whole, "%s%s", url, path);
-    for (size_t i = 0; headers && headers[i]; i++)
-        lines = curl_slist_append(lines, headers[i]);
     (void)curl_easy_setopt(easy, CURLOPT_URL, whole);
     (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
     (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, lines);
@@ -196,17 +191,41 @@ unsigned test_request(const char *method, const char *url, const char *path, con
     (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 20000L);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
-    if (body)
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, answer);
+    if (body) {
+        (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)body_bytes);
         (void)curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body);
+    }
     if (curl_easy_perform(easy) == CURLE_OK)
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    if (out)
-        *out = answer.length > 0 ? json_loadb((const char *)answer.data, answer.length, 0, NULL) : NULL;
     curl_easy_cleanup(easy);
     curl_slist_free_all(lines);
-    bytes_done(&answer);
     return (unsigned)status;
+}
+
+unsigned test_request(const char *method, const char *url, const char *path, const char *body,
+                      const char *const *headers, json_t **out)
+{
+    struct bytes answer;
+    struct curl_slist *lines = curl_slist_append(NULL, "Content-Type: application/json");
+    bytes_init(&answer, 0);
+    for (size_t i = 0; headers && headers[i]; i++)
+        lines = curl_slist_append(lines, headers[i]);
+    unsigned status = exchange(method, url, path, body, body ? strlen(body) : 0, lines, &answer);
+    if (out)
+        *out = answer.length > 0 ? json_loadb((const char *)answer.data, answer.length, 0, NULL) : NULL;
+    bytes_done(&answer);
+    return status;
+}
+
+unsigned test_post_bytes(const char *url, const char *path, const void *body, size_t bytes)
+{
+    struct bytes answer;
+    bytes_init(&answer, 0);
+    struct curl_slist *lines = curl_slist_append(NULL, "Content-Type: application/octet-stream");
+    unsigned status = exchange("POST", url, path, body, bytes, lines, &answer);
+    bytes_done(&answer);
+    return status;
 }
 
 void test_await(const char *url, const char *path, bool (*check)(const json_t *json, const void *context),

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -49,6 +50,8 @@ void test_node_done(struct test_node *self);
  * @return the status; 0 when nobody answered */
 unsigned test_request(const char *method, const char *url, const char *path, const char *body,
                       const char *const *headers, json_t **out);
+/** POST of bytes: what one node sends another. */
+unsigned test_post_bytes(const char *url, const char *path, const void *body, size_t bytes);
 /** Repeats GET `path` until `check` holds, for at most 30 s; fails the test otherwise. */
 void test_await(const char *url, const char *path, bool (*check)(const json_t *json, const void *context),
                 const void *context);

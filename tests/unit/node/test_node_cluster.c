@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/disk.h"
+#include "node/state.h"
 #include "support/nodes.h"
 
 #define NODES 3
@@ -304,6 +306,122 @@ static void follower_behind_the_log_fetches_the_state(void **state)
     assert_false(disk_exists(path)); /* what was served is gone with the server */
 }
 
+/** How many records of this event with this outcome node `at` shows; 0 when it doesn't answer. */
+static size_t records_of(const struct test_node *node, const char *event, const char *outcome)
+{
+    char path[160];
+    json_t *json = NULL, *row;
+    size_t i, count = 0;
+    snprintf(path, sizeof path, "/v1/audit?event_type=%s&consistency=stale", event);
+    if (test_request("GET", node->url, path, NULL, NULL, &json) != 200)
+        return 0;
+    json_array_foreach(json_is_array(json) ? json : json_object_get(json, "items"), i, row)
+    {
+        const char *is = json_string_value(json_object_get(row, "outcome"));
+        count += is && strcmp(is, outcome) == 0;
+    }
+    json_decref(json);
+    return count;
+}
+
+static void await_records(const struct test_node *node, const char *event, const char *outcome, size_t wanted)
+{
+    size_t seen = 0;
+    for (int round = 0; round < 400 && seen != wanted; round++) {
+        seen = records_of(node, event, outcome);
+        if (seen != wanted)
+            test_sleep_ms(50);
+    }
+    assert_int_equal(seen, wanted);
+}
+
+/** Asks for a failover by command only: nobody carries it out, as when the leader dies right after it was
+ * committed. */
+static void commit_orphan(const struct test_node *leader)
+{
+    struct bytes command;
+    struct error error = {0};
+    bytes_init(&command, 0);
+    json_t *body = json_pack("{s:s}", "reason", "orphan");
+    assert_int_equal(command_make("failover.request", "orphan", "ann", body, &command, &error), ERROR_OK);
+    assert_int_equal(test_post_bytes(leader->url, "/v1/internal/change", command.data, command.length), 200);
+    bytes_done(&command);
+}
+
+/* Goal: a failover whose leader died before the outcome gets one from the successor: success, since another
+ * node leads now. Method: commit a request, kill -9 the leader. */
+static void successor_finishes_an_orphaned_failover(void **state)
+{
+    struct fixture *fixture = *state;
+    int leader = leader_of(fixture), other = (leader + 1) % NODES;
+    commit_orphan(&fixture->nodes[leader]);
+    test_node_kill(&fixture->nodes[leader]);
+    await_records(&fixture->nodes[other], "ha.failover.triggered", "success", 1);
+    assert_int_equal(records_of(&fixture->nodes[other], "ha.failover.triggered", "pending"), 1);
+    assert_int_equal(records_of(&fixture->nodes[other], "ha.failover.triggered", "failure"), 0);
+}
+
+/* Goal: a failover that nobody carries out while the same node leads on is recorded as failed, and the next
+ * one is possible. Method: commit a request without its act. */
+static void abandoned_failover_is_recorded_as_failed(void **state)
+{
+    struct fixture *fixture = *state;
+    int leader = leader_of(fixture);
+    commit_orphan(&fixture->nodes[leader]);
+    await_records(&fixture->nodes[leader], "ha.failover.triggered", "failure", 1);
+    assert_int_equal(leader_of(fixture), leader);
+    assert_int_equal(failover(&fixture->nodes[leader], "next", NULL), 200);
+}
+
+/* Goal: a loss of quorum is told afterwards, once, however many saw it; health says it while it lasts.
+ * Method: kill both followers, wait until the leader says so, start them again. */
+static void lost_quorum_is_recorded_once(void **state)
+{
+    struct fixture *fixture = *state;
+    int leader = leader_of(fixture);
+    struct test_node *node = &fixture->nodes[leader];
+    for (int i = 0; i < NODES; i++)
+        if (i != leader)
+            test_node_kill(&fixture->nodes[i]);
+    json_t *json = NULL;
+    bool lost = false;
+    for (int round = 0; round < 200 && !lost; round++) {
+        assert_int_equal(test_request("GET", node->url, "/v1/health/quorum", NULL, NULL, &json), 200);
+        lost = strcmp(json_string_value(json_object_get(json, "quorum_health")), "lost") == 0 &&
+               json_integer_value(json_object_get(json, "detected_loss_count")) == 1;
+        json_decref(json);
+        test_sleep_ms(50);
+    }
+    assert_true(lost);
+    assert_int_equal(test_request("GET", node->url, "/v1/health/write-ready", NULL, NULL, NULL), 503);
+    for (int i = 0; i < NODES; i++)
+        if (i != leader)
+            test_node_start(&fixture->nodes[i]);
+    await_records(node, "ha.quorum.lost", "success", 1);
+    await_records(node, "ha.quorum.restored", "success", 1);
+}
+
+/* Goal: a killed node comes back with all it had acknowledged, under its own id, and is a voter again.
+ * Method: kill -9 the leader right after a write was acknowledged; start it; compare digests at one index. */
+static void killed_leader_comes_back_whole(void **state)
+{
+    struct fixture *fixture = *state;
+    int leader = leader_of(fixture), other = (leader + 1) % NODES;
+    size_t three = NODES;
+    json_t *json = NULL;
+    assert_int_equal(set_flag(&fixture->nodes[leader], "kept", 3, "kept", NULL), 201);
+    test_node_kill(&fixture->nodes[leader]);
+    assert_int_equal(set_flag(&fixture->nodes[other], "after", 4, "after", NULL), 201);
+    test_node_start(&fixture->nodes[leader]);
+    test_await(fixture->nodes[leader].url, "/v1/ha/status", test_has_voters, &three);
+    assert_int_equal(test_request("GET", fixture->nodes[leader].url, "/v1/flags/kept", NULL, NULL, &json),
+                     200);
+    assert_int_equal(json_integer_value(json_object_get(json, "version")), 1);
+    json_decref(json);
+    assert_int_equal(test_request("GET", fixture->nodes[leader].url, "/v1/flags/after", NULL, NULL, NULL),
+                     200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +431,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(stopping_leader_hands_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(request_id_holds_across_leaders, set_up, tear_down),
         cmocka_unit_test_setup_teardown(taken_name_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(successor_finishes_an_orphaned_failover, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(abandoned_failover_is_recorded_as_failed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lost_quorum_is_recorded_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(killed_leader_comes_back_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(follower_behind_the_log_fetches_the_state, set_up_small_log,
                                         tear_down),
     };

@@ -184,8 +184,9 @@ static void open_raft(struct engine *self)
     raft_seed(&self->raft,
               (unsigned)(options->seed ^ (options->seed >> 32)) + (unsigned)self->starts * 7919u);
     raft_set_election_timeout(&self->raft, options->election_timeout_ms);
-    raft_set_heartbeat_timeout(&self->raft, options->heartbeat_ms);
-    /* What it sends then is a hint of a few bytes; after a newer snapshot of ours it would not repeat a lost one before. */
+    raft_set_heartbeat_timeout(&self->raft, ENGINE_HEARTBEAT_MS);
+    /* What it sends then is a hint of a few bytes; after a newer snapshot of ours it would not repeat a lost
+     * one before. */
     raft_set_install_snapshot_timeout(&self->raft, 2 * options->election_timeout_ms);
     raft_set_pre_vote(&self->raft, true);
     raft_set_max_inflight_entries(&self->raft, ENGINE_INFLIGHT_ENTRIES_MAX);
@@ -268,7 +269,9 @@ static void start_raft(struct engine *self)
         return;
     if (event.start.n_entries > 0)
         free_start_entries(event.start.entries, event.start.n_entries);
-    self->fed = raft_commit_index(&self->raft);
+    /* Where the engine began: a sole voter has committed more within this step already, and was told of none
+     * of it. */
+    self->fed = snapshot.index > 0 ? snapshot.index : event.start.n_entries > 0 ? 1 : 0;
 }
 
 enum error_code engine_start(struct engine *self, uint64_t applied_index, struct error *error)
@@ -478,12 +481,9 @@ uint64_t engine_deadline_ms(const struct engine *self)
 {
     if (engine_idle(self))
         return CONSENSUS_NEVER;
-    uint64_t at_ms = raft_timeout(&self->raft);
-    /* With a member demoted to spare the engine asks for a time in the past for ever. */
-    uint64_t earliest = self->last_timeout_ms + self->options.heartbeat_ms / 2;
-    if (self->raft.state == RAFT_LEADER && at_ms < earliest)
-        at_ms = earliest;
-    return at_ms;
+    if (self->raft.state == RAFT_LEADER)
+        return self->last_timeout_ms + self->options.heartbeat_ms; /* see ENGINE_HEARTBEAT_MS */
+    return raft_timeout(&self->raft);
 }
 
 void engine_tick(struct engine *self)

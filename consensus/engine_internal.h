@@ -14,6 +14,15 @@
 
 /* libraft's versions of its messages, for fields that it reads by version. */
 #define ENGINE_VOTE_RESULT_VERSION 2
+/* libraft sends a heartbeat at a timeout to whom it has sent nothing for so long, and counts a follower as
+ * silent when nothing was heard of it since the timeout before. Were this the true heartbeat, timeouts would
+ * fall between the heartbeats of different followers, each would look silent, and the first entries after a
+ * pause would wait for the next heartbeat. So everybody is due at every timeout, and the timeouts themselves
+ * come once a heartbeat. */
+#define ENGINE_HEARTBEAT_MS        1u
+/* A follower that is silent gets heartbeats only, until it is heard again: not the same entries over and
+ * over. */
+#define ENGINE_SILENT_HEARTBEATS   4u
 /* What libraft may believe of our disk: we guard it ourselves. */
 #define ENGINE_CAPACITY            0xffffu
 
@@ -50,6 +59,9 @@ struct engine {
     const void *current_servers; /* with the two below: which configuration of libraft's `current` copies */
     uint64_t current_committed, current_uncommitted;
     struct engine_read reads[NODES_MAX];
+    struct engine_peer {
+        uint64_t node_id, heard_ms;
+    } peers[NODES_MAX]; /* the last that were heard */
     struct bytes scratch;
 };
 
@@ -76,6 +88,7 @@ bool engine_sole_voter_restarts(struct engine *self);
 /** A copy in libraft's own form and memory, from a payload that configuration_decode() accepts. */
 bool engine_configuration(struct engine *self, struct span payload, struct raft_configuration *out);
 uint64_t engine_now(struct engine *self);
+bool engine_silent(const struct engine *self, uint64_t node_id);
 
 /* engine_messages.c */
 void engine_send_messages(struct engine *self, const struct raft_update *update);

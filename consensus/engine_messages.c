@@ -140,8 +140,8 @@ static void send_append(struct engine *self, uint64_t to, const struct raft_appe
     struct engine_read *read = find_read(self, to);
     struct entry *entries = memory_zero(count + 1, sizeof *entries);
 
-    if (read == NULL || read->busy)
-        count = 0; /* older entries are on their way: a heartbeat will do */
+    if (read == NULL || read->busy || engine_silent(self, to))
+        count = 0; /* older entries are on their way, or nobody listens: a heartbeat will do */
     if (count == 0 || take_cached(self, append->prev_log_index + 1, count, entries) > 0) {
         send_entries(self, to, append->prev_log_index, append->prev_log_term, append->leader_commit, entries,
                      count);

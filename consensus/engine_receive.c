@@ -277,12 +277,39 @@ static void receive_timeout_now(struct engine *self, const struct message *messa
     engine_settle(self);
 }
 
+/* Takes the place of who was heard longest ago. */
+static void note_heard(struct engine *self, uint64_t node_id)
+{
+    struct engine_peer *place = &self->peers[0];
+
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        if (self->peers[i].node_id == node_id) {
+            place = &self->peers[i];
+            break;
+        }
+        if (self->peers[i].heard_ms < place->heard_ms)
+            place = &self->peers[i];
+    }
+    *place = (struct engine_peer){.node_id = node_id, .heard_ms = engine_now(self)};
+}
+
+bool engine_silent(const struct engine *self, uint64_t node_id)
+{
+    uint64_t bound_ms = (uint64_t)ENGINE_SILENT_HEARTBEATS * self->options.heartbeat_ms;
+
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (self->peers[i].node_id == node_id)
+            return self->peers[i].heard_ms + bound_ms < self->now_ms;
+    return true;
+}
+
 void engine_receive(struct engine *self, const struct message *message, const char *address,
                     bool heartbeats_only)
 {
     if (engine_idle(self) || message->from == 0 || message->from == self->options.node_id ||
         message->term == 0)
         return;
+    note_heard(self, message->from);
     switch (message->kind) {
     case MESSAGE_APPEND:
         receive_append(self, message, address, heartbeats_only);

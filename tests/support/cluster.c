@@ -2,6 +2,7 @@
 #include "support/cluster.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -373,6 +374,11 @@ void cluster_hold_syncs(struct cluster *self, uint32_t node, bool hold)
         cluster_disk_hold(self->nodes[node].consensus->log_worker, hold);
 }
 
+void cluster_run_syncs(struct cluster *self, uint32_t node, uint32_t count)
+{
+    cluster_disk_run_jobs(self->nodes[node].consensus->log_worker, count);
+}
+
 void cluster_pause(struct cluster *self, uint32_t node, bool pause)
 {
     self->nodes[node].paused = pause;
@@ -510,6 +516,10 @@ enum cluster_outcome cluster_outcome(bool (*schedule)(uint32_t rules_off, uint64
     pid_t child = fork();
     CHECK(child >= 0, "fork");
     if (child == 0) {
+        /* The test's own handlers would go on with the next test in here. */
+        static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+        for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+            signal(signals[i], SIG_DFL);
         if (rules_off != 0 && freopen("/dev/null", "w", stderr) == NULL)
             _exit(9);
         _exit(schedule(rules_off, seed) ? 0 : 1);

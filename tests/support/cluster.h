@@ -61,6 +61,8 @@ void cluster_stop(struct cluster *self, uint32_t node); /* cleanly */
 enum error_code cluster_restart(struct cluster *self, uint32_t node, struct error *error);
 /** Stops the node's log worker: nothing gets synced until it goes on. */
 void cluster_hold_syncs(struct cluster *self, uint32_t node, bool hold);
+/** Lets the oldest `count` jobs of a held log worker end. */
+void cluster_run_syncs(struct cluster *self, uint32_t node, uint32_t count);
 /** The node's clock stands still: no timers, no frames. */
 void cluster_pause(struct cluster *self, uint32_t node, bool pause);
 void cluster_wipe_store(struct cluster *self, uint32_t node); /* of a node that is not running */

@@ -34,6 +34,11 @@ void cluster_disk_hold(struct worker *worker, bool hold)
     fake_worker_hold(worker, hold);
 }
 
+void cluster_disk_run_jobs(struct worker *worker, unsigned count)
+{
+    fake_worker_run(worker, count);
+}
+
 uint64_t cluster_disk_next_ms(void)
 {
     return fake_worker_next_ms();

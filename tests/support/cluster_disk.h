@@ -16,5 +16,6 @@ void cluster_disk_crash(const char *prefix, uint64_t survive);
 void cluster_disk_repair(const char *prefix); /* after the close */
 /** This worker's jobs wait. */
 void cluster_disk_hold(struct worker *worker, bool hold);
-uint64_t cluster_disk_next_ms(void); /* UINT64_MAX: no job waits */
-void cluster_disk_run(void);         /* the jobs that are due */
+void cluster_disk_run_jobs(struct worker *worker, unsigned count); /* the oldest, held or not */
+uint64_t cluster_disk_next_ms(void);                               /* UINT64_MAX: no job waits */
+void cluster_disk_run(void);                                       /* the jobs that are due */

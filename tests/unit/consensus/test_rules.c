@@ -23,7 +23,7 @@ static bool held(bool (*schedule)(uint32_t, uint64_t), uint32_t rules_off)
 }
 
 /* Two nodes that don't lead. */
-static void followers(struct cluster *cluster, uint32_t leader, uint32_t *first, uint32_t *second)
+static void followers(uint32_t leader, uint32_t *first, uint32_t *second)
 {
     *first = leader == 0 ? 1 : 0;
     *second = leader == 2 ? 1 : 2;
@@ -86,7 +86,7 @@ static bool stalled_disk(uint32_t rules_off, uint64_t seed)
 
     cluster_form(cluster, 3);
     uint32_t leader = cluster_await_leader(cluster, 2000);
-    followers(cluster, leader, &slow, &other);
+    followers(leader, &slow, &other);
     cluster_hold_syncs(cluster, slow, true);
     cluster_propose(cluster, leader);
     cluster_run(cluster, 200);
@@ -123,7 +123,7 @@ static bool half_synced_follower(uint32_t rules_off, uint64_t seed)
 
     cluster_form(cluster, 3);
     uint32_t leader = cluster_await_leader(cluster, 2000);
-    followers(cluster, leader, &half, &away);
+    followers(leader, &half, &away);
     cluster_partition(cluster, 1u << away);
     cluster_hold_syncs(cluster, half, true);
     cluster_propose(cluster, leader);

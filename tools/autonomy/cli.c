@@ -29,11 +29,12 @@ static enum cli_exit check_operator(struct cli *cli)
 static enum cli_exit run(struct cli *cli)
 {
     bool help = false;
-    if (cli->argument_count == 1 && strcmp(cli->arguments[0], "--help-markdown") == 0) {
-        help_markdown(cli->out);
+    const char *only = cli->argument_count == 1 ? cli->arguments[0] : "";
+    if (strcmp(only, "--help-markdown") == 0 || strcmp(only, "--help-man") == 0) {
+        (strcmp(only, "--help-man") == 0 ? help_man : help_markdown)(cli->out);
         return CLI_DONE;
     }
-    if (cli->argument_count == 1 && strcmp(cli->arguments[0], "--version") == 0)
+    if (strcmp(only, "--version") == 0)
         cli->arguments[0] = "version";
     enum cli_exit exit = args_parse(cli, &help);
     if (exit != CLI_DONE || help)

@@ -125,7 +125,8 @@ const char *cli_repeat(struct cli *cli, const char *without, const char *extra);
 /** Help for a command, for a group ("rollout plan") or for everything (""). */
 void help_command(FILE *out, const struct command *command);
 void help_group(FILE *out, const char *group);
-void help_markdown(FILE *out);
+void help_markdown(FILE *out); /* autonomy --help-markdown: docs/reference/cli.md */
+void help_man(FILE *out);      /* autonomy --help-man: autonomy(1) */
 /** "autonomy: <sentence>" and a line break on stderr. @return `code` */
 enum cli_exit cli_fail(struct cli *cli, enum cli_exit code, const char *format, ...) PRINTF(3, 4);
 

@@ -166,3 +166,75 @@ void help_markdown(FILE *out)
     for (uint32_t i = 0; i < command_count; i++)
         markdown_command(out, &command_table[i]);
 }
+
+/* --- the manual page --- */
+
+/* Text for roff: backslashes and dashes are escaped, and no line begins with a control character. */
+static void roff_text(FILE *out, const char *text)
+{
+    for (const char *at = text; *at; at++) {
+        if (*at == '\\')
+            fputs("\\e", out);
+        else if (*at == '-')
+            fputs("\\-", out);
+        else if ((*at == '.' || *at == '\'') && (at == text || at[-1] == '\n'))
+            fprintf(out, "\\&%c", *at);
+        else
+            fputc(*at, out);
+    }
+}
+
+static void roff_command(FILE *out, const struct command *command)
+{
+    const struct flag *flag;
+    char head[128];
+    fprintf(out, ".SS %s\n", command->path);
+    roff_text(out, command->summary);
+    fputs(".\n", out);
+    if (command->detail) {
+        roff_text(out, command->detail);
+        fputc('\n', out);
+    }
+    for (uint32_t i = 0; (flag = command_flag_at(command, i)); i++) {
+        (void)flag_head(head, sizeof head, flag);
+        fputs(".TP\n.B ", out);
+        roff_text(out, head);
+        fputc('\n', out);
+        roff_text(out, flag->help);
+        print_notes(out, command, flag);
+        fputc('\n', out);
+    }
+    fputs(".PP\nExample:\n.PP\n.nf\n.RS 4\n", out);
+    roff_text(out, command->example);
+    fputs("\n.RE\n.fi\n", out);
+}
+
+void help_man(FILE *out)
+{
+    fputs(".TH AUTONOMY 1 \"\" \"autonomy\" \"User Commands\"\n"
+          ".SH NAME\nautonomy \\- the control plane's command line\n"
+          ".SH SYNOPSIS\n.B autonomy\n.I COMMAND\n[\\fIflags\\fR]\n"
+          ".SH DESCRIPTION\nAny node takes any command. Which one is asked, who acts and how long a command "
+          "tries "
+          "is said by flags, the environment, and ~/.config/autonomy/config.yaml, in this order.\n"
+          ".SH COMMANDS\n",
+          out);
+    for (uint32_t i = 0; i < command_count; i++)
+        roff_command(out, &command_table[i]);
+    fputs(".SH EXIT STATUS\n"
+          ".TP\n0\ndone\n.TP\n1\nrefused or failed; the sentence is on standard error\n.TP\n2\nwrong usage; "
+          "nothing was sent\n"
+          ".TP\n3\nno server reachable\n.TP\n4\nnot authorised\n"
+          ".TP\n5\noutcome unknown; standard error has the request id and the command to repeat, which is "
+          "safe\n"
+          ".SH ENVIRONMENT\n"
+          ".TP\nAUTONOMY_ORCHESTRATOR_URL\nthe node to ask, or several, comma\\-separated\n"
+          ".TP\nAUTONOMY_ORCHESTRATOR_FALLBACK_URLS\nnodes to go on with when it doesn't answer\n"
+          ".TP\nAUTONOMY_OPERATOR\nwho acts\n"
+          ".TP\nAUTONOMY_ASSUME_YES\n1: terminal actions don't ask\n"
+          ".TP\nNO_COLOR\nset: no colour on terminals\n"
+          ".SH FILES\n"
+          ".TP\n~/.config/autonomy/config.yaml\nsettings, written by autonomy config set\n"
+          ".TP\n~/.cache/autonomy/members\nthe members seen last\n",
+          out);
+}

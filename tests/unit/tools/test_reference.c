@@ -47,6 +47,28 @@ static void reference_page_is_what_the_program_prints(void **state)
         fail_msg("write it anew: autonomy --help-markdown > docs/reference/cli.md");
 }
 
+/* Goal: the manual page has every command and is roff that a formatter takes without complaint.
+ * Method: the sections are looked for; where there is a formatter, it formats the page. */
+static void manual_page_is_roff(void **state)
+{
+    const struct home *home = *state;
+    char path[128], command[512];
+    struct ran ran = run("--help-man", NULL);
+    assert_int_equal(ran.exit, CLI_DONE);
+    assert_int_equal(strncmp(ran.out, ".TH AUTONOMY 1", 14), 0);
+    for (uint32_t i = 0; i < command_count; i++) {
+        snprintf(command, sizeof command, "\n.SS %s\n", command_table[i].path);
+        assert_non_null(strstr(ran.out, command));
+    }
+    assert_null(strstr(ran.out, "--")); /* roff would make typographic ones of them */
+    snprintf(path, sizeof path, "%s/autonomy.1", home->path);
+    write_text(path, ran.out);
+    snprintf(command, sizeof command,
+             "! command -v groff >/dev/null || test -z \"$(groff -man -Tutf8 -ww -z %s 2>&1)\"", path);
+    assert_int_equal(system(command), 0);
+    ran_done(&ran);
+}
+
 /* What bash offers for the words typed so far, the last one being under the cursor. */
 static void offered(const struct home *home, const char *words, char *out, size_t out_bytes)
 {
@@ -133,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reference_page_is_what_the_program_prints, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(manual_page_is_roff, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bash_completes_words_flags_and_choices, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_shells_have_a_script, set_up, tear_down),
         cmocka_unit_test_setup_teardown(version_is_told, set_up, tear_down),

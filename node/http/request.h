@@ -80,6 +80,7 @@ struct request {
     enum audit_source source; /* what the audit trail says it came through */
     char request_id[REQUEST_ID_BYTES_MAX + 1];
     char principal[PRINCIPAL_BYTES_MAX + 1];
+    uint64_t started_ms;  /* monotonic: its headers were there */
     uint64_t deadline_ms; /* monotonic, the service's clock */
     json_t *json;         /* the parsed body, path parameters merged; owned */
     const void *parsed;   /* what a route made of it, in the arena */

@@ -136,15 +136,29 @@ static void *on_request_line(void *context, const char *uri, struct MHD_Connecti
     return NULL;
 }
 
-static void on_completed(void *context, struct MHD_Connection *connection, void **request,
+/* At level debug, one line a request: what was asked, by whom, how it ended and how long it took. */
+static void log_request(const struct http_server *self, const struct request *request,
+                        enum MHD_RequestTerminationCode why)
+{
+    char method[64], actor[2 * PRINCIPAL_BYTES_MAX];
+    log_debug("http", why == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "answered" : "broken off",
+              "method=%s route=%s status=%u ms=%llu actor=%s request=%s",
+              logger_quote(request->method, method, sizeof(method)),
+              request->route != NULL ? request->route->path : "none", request->answer.status,
+              (unsigned long long)(now_ms(self) - request->started_ms),
+              logger_quote(request->principal, actor, sizeof(actor)), request->request_id);
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **slot,
                          enum MHD_RequestTerminationCode why)
 {
     struct http_server *self = context;
-    (void)why;
-    if (*request == NULL)
+    struct request *request = *slot;
+    if (request == NULL)
         return;
-    request_free(*request);
-    *request = NULL;
+    log_request(self, request, why);
+    request_free(request);
+    *slot = NULL;
     connection_deadline(self, connection, IDLE_TIMEOUT_S);
     atomic_fetch_sub(&self->busy, 1);
 }
@@ -315,6 +329,7 @@ static enum MHD_Result begin_request(struct http_server *self, struct MHD_Connec
 {
     struct request *request = request_new(self, self->options.service, connection, method);
     *slot = request;
+    request->started_ms = now_ms(self);
     atomic_fetch_add(&self->busy, 1);
     connection_deadline(self, connection, (uint64_t)self->options.header_timeout_s * 3);
 

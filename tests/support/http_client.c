@@ -77,12 +77,13 @@ static bool readable(int fd, int patience_ms)
     return poll(&poll_fd, 1, patience_ms) == 1;
 }
 
-/* @return bytes read; 0 when the other side closed or broke off */
-static size_t read_more(int fd, struct bytes *out)
+/* Never reads further than asked: what follows belongs to the next answer.
+ * @return bytes read; 0 when the other side closed or broke off */
+static size_t read_more(int fd, struct bytes *out, size_t length_max)
 {
     char block[16384];
     CHECK(readable(fd, PATIENCE_MS), "no answer within %d ms", PATIENCE_MS);
-    ssize_t got = recv(fd, block, sizeof(block), 0);
+    ssize_t got = recv(fd, block, length_max < sizeof(block) ? length_max : sizeof(block), 0);
     if (got <= 0)
         return 0;
     bytes_append(out, block, (size_t)got);
@@ -98,48 +99,52 @@ static char *text_of(const struct bytes *all, size_t from, size_t length)
     return text;
 }
 
-static size_t head_end(const struct bytes *all)
+/* Reads up to the empty line. @return false: closed before it came */
+static bool read_head(int fd, struct http_answer *answer)
 {
-    const uint8_t *end = all->length > 0 ? memmem(all->data, all->length, "\r\n\r\n", 4) : NULL;
-    return end != NULL ? (size_t)(end - all->data) + 4 : 0;
+    struct bytes head;
+    bool whole = false;
+    bytes_init(&head, 0);
+    while (!whole && read_more(fd, &head, 1) > 0)
+        whole = head.length >= 4 && memcmp(head.data + head.length - 4, "\r\n\r\n", 4) == 0;
+    if (whole) {
+        answer->head = text_of(&head, 0, head.length);
+        answer->status = atoi(answer->head + strcspn(answer->head, " "));
+    }
+    bytes_done(&head);
+    return whole;
+}
+
+/* @param wanted  SIZE_MAX: until the server closes */
+static void read_body(int fd, struct http_answer *answer, size_t wanted)
+{
+    struct bytes body;
+    bytes_init(&body, 0);
+    while (body.length < wanted && read_more(fd, &body, wanted - body.length) > 0)
+        ;
+    answer->body_bytes = body.length;
+    answer->body = text_of(&body, 0, body.length);
+    bytes_done(&body);
+    answer->json = json_loadb(answer->body, answer->body_bytes, JSON_DECODE_ANY, NULL);
+}
+
+static struct http_answer receive(int fd, bool no_body)
+{
+    struct http_answer answer = {0};
+    if (!read_head(fd, &answer))
+        return answer;
+    if (answer.status == 100) { /* go on: what counts comes after it */
+        http_answer_done(&answer);
+        CHECK(read_head(fd, &answer), "nothing after 100 Continue");
+    }
+    const char *length = http_answer_header(&answer, "Content-Length");
+    read_body(fd, &answer, length[0] == '\0' || no_body ? SIZE_MAX : (size_t)strtoull(length, NULL, 10));
+    return answer;
 }
 
 struct http_answer http_receive(int fd)
 {
-    struct http_answer answer = {0};
-    struct bytes all;
-    size_t head = 0;
-    bytes_init(&all, 0);
-    while ((head = head_end(&all)) == 0)
-        if (read_more(fd, &all) == 0)
-            break;
-    if (head == 0) {
-        bytes_done(&all);
-        return answer;
-    }
-    answer.head = text_of(&all, 0, head);
-    answer.status = atoi(answer.head + strcspn(answer.head, " "));
-    if (answer.status == 100) { /* go on: what counts comes after it */
-        http_answer_done(&answer);
-        size_t rest = all.length - head;
-        memmove(all.data, all.data + head, rest);
-        all.length = rest;
-        while ((head = head_end(&all)) == 0)
-            if (read_more(fd, &all) == 0)
-                break;
-        CHECK(head > 0, "nothing after 100 Continue");
-        answer.head = text_of(&all, 0, head);
-        answer.status = atoi(answer.head + strcspn(answer.head, " "));
-    }
-    const char *length_text = http_answer_header(&answer, "Content-Length");
-    size_t wanted = length_text[0] != '\0' ? (size_t)strtoull(length_text, NULL, 10) : SIZE_MAX;
-    while (all.length - head < wanted && read_more(fd, &all) > 0)
-        ;
-    answer.body_bytes = all.length - head;
-    answer.body = text_of(&all, head, answer.body_bytes);
-    bytes_done(&all);
-    answer.json = json_loadb(answer.body, answer.body_bytes, JSON_DECODE_ANY, NULL);
-    return answer;
+    return receive(fd, false);
 }
 
 struct http_answer http_call_bytes(uint16_t port, const char *method, const char *path, const char *headers,
@@ -161,21 +166,7 @@ struct http_answer http_call_bytes(uint16_t port, const char *method, const char
     (void)http_send(fd, request.data,
                     request.length); /* a server that answers early may close before the end */
     bytes_done(&request);
-    struct http_answer answer = {0};
-    if (strcmp(method, "HEAD") == 0) {
-        struct bytes all;
-        bytes_init(&all, 0);
-        while (read_more(fd, &all) > 0)
-            ;
-        size_t head = head_end(&all);
-        answer.head = text_of(&all, 0, head);
-        answer.status = head > 0 ? atoi(answer.head + strcspn(answer.head, " ")) : 0;
-        answer.body_bytes = all.length - head;
-        answer.body = text_of(&all, head, answer.body_bytes);
-        bytes_done(&all);
-    } else {
-        answer = http_receive(fd);
-    }
+    struct http_answer answer = receive(fd, strcmp(method, "HEAD") == 0);
     close(fd);
     return answer;
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "base/logger.h"
 #include "base/schema.h"
 #include "tests/support/http_fixture.h"
 
@@ -636,6 +637,51 @@ static void source_and_denials_are_recorded(void **state)
           "p-1", END);
 }
 
+/* Waits for a line of the log that has all these words. */
+static bool logged(const char *path, const char *first, const char *second)
+{
+    char line[2048];
+    for (int i = 0; i < 1000; i++) {
+        FILE *file = fopen(path, "r");
+        bool found = false;
+        while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+            found = strstr(line, first) != NULL && strstr(line, second) != NULL;
+        if (file != NULL)
+            fclose(file);
+        if (found)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+/* Goal: at level debug each request leaves a line: route, status, who; no line of it can be forged by a name.
+ * Method: stderr goes to a file while one request succeeds and one, under a name with a quote, finds no
+ * route. */
+static void requests_are_logged(void **state)
+{
+    struct http_fixture *self = *state;
+    char path[96];
+    snprintf(path, sizeof(path), "%s/stderr", self->folder);
+    int kept = dup(STDERR_FILENO);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    dup2(fileno(file), STDERR_FILENO);
+    logger_level_set(LOGGER_DEBUG);
+    struct http_answer answer = fixture_send(self, "GET", "/v1/health", NULL);
+    http_answer_done(&answer);
+    answer = fixture_send_as(self, "GET", "/nope", "X-Autonomy-Operator: a \" b=c\r\n", NULL);
+    http_answer_done(&answer);
+    bool first = logged(path, "http answered method=GET route=/v1/health status=200", "actor=oncall");
+    bool second = logged(path, "route=none status=404", "actor=\"a \\\" b=c\"");
+    logger_level_set(LOGGER_INFO);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    fclose(file);
+    assert_true(first);
+    assert_true(second);
+}
+
 /* Goal: a body may be msgpack instead of JSON, with the same meaning and the same checks.
  * Method: the same halt as msgpack; then damaged msgpack, and one with a wrong type. */
 static void msgpack_bodies(void **state)
@@ -686,6 +732,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(disable_new_needs_its_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(audit_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(source_and_denials_are_recorded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(requests_are_logged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(msgpack_bodies, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

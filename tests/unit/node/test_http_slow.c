@@ -272,6 +272,29 @@ static void connection_is_kept(void **state)
     close(fd);
 }
 
+/* Goal: requests that come at once on one connection are answered in their order, also when the first one
+ * waits. Method: a read that is held and two health checks in one write. */
+static void pipelined_requests_keep_their_order(void **state)
+{
+    struct http_fixture *self = *state;
+    static const char *const parts[] = {"items", "status", "status"};
+    service_fake_hold(self->service, true);
+    int fd = http_connect(self->port);
+    assert_true(http_send_text(fd, "GET /v1/flags HTTP/1.1\r\nHost: x\r\n\r\n"
+                                   "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n"
+                                   "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    assert_false(http_closed(fd, 200));
+    service_fake_hold(self->service, false);
+    for (size_t i = 0; i < 3; i++) {
+        struct http_answer answer = http_receive(fd);
+        assert_status(&answer, 200);
+        assert_non_null(json_object_get(answer.json, parts[i]));
+        http_answer_done(&answer);
+    }
+    assert_true(http_closed(fd, PATIENCE_MS));
+    close(fd);
+}
+
 /* Goal: one address can't take all connections.
  * Method: bound of 4; the fifth is closed without a word, and a place that becomes free is given away again.
  */
@@ -388,6 +411,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nonsense_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(client_leaves_while_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connection_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pipelined_requests_keep_their_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connections_per_address_are_bounded, set_up_narrow, tear_down),
         cmocka_unit_test_setup_teardown(connections_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(descriptors_are_left_for_the_stores, set_up, tear_down),

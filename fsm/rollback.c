@@ -243,6 +243,7 @@ static void record(struct apply *apply, const struct execution *execution)
         .fields = fields,
         .field_count = execution->resource.stage_id == NULL ? count - 1 : count,
     };
+    apply->audit_seq = 0; /* the answer names this record, not the target's own */
     apply_record(apply, &record);
 }
 

@@ -46,6 +46,7 @@ static void plan_is_rolled_back_with_one_record(void **state)
     assert_string_equal(plan_at(fixture, "nodes.0.state"), "revert_offered");
     const struct audit_record *record = executed_record(fixture);
     assert_int_equal(record->outcome, AUDIT_SUCCESS);
+    assert_int_equal(record->seq, answer.audit_seq);
     assert_int_equal(record->category, AUDIT_ROLLBACK);
     assert_string_equal(record->resource_type, "rollout_plan");
     assert_string_equal(record->resource, "p");

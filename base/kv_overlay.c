@@ -1,15 +1,17 @@
 /* Writes that wait for their batch, and reads that see them over what the store holds.
  *
- * RocksDB has such a thing (WriteBatchWithIndex), but a put there costs more than in the store itself,
- * undoing one rebuilds the whole index, and its batch reaches the memtable in the order of writing. Here a
- * put is two copies and a hash; an undo takes back the newest writes one by one; and the batch is written in
- * key order, each key once, which the memtable's skip list takes at a third of the cost.
+ * RocksDB has such a thing (WriteBatchWithIndex), but a put there costs more than in the store itself, an
+ * undo rebuilds the whole index, and its batch reaches the memtable in the order of writing. Here a put is
+ * two copies and a hash; an undo takes back the newest writes one by one; and the batch is written in key
+ * order, each key once, which the memtable's skip list takes at a third of the cost.
  *
  * Invariants:
  *   (1) writes stand in `writes` in the order they came; marks are counts of them, rising;
  *   (2) of all writes of one key exactly the newest is in the hash's chains and not `covered`; `older` leads
- * to those before; (3) writes that begin with one byte are chained from the newest to the oldest, so a walk
- * looks at its own kind only; (4) nothing changes under an iterator. */
+ *       to those before;
+ *   (3) writes that begin with one byte are chained from the newest to the oldest, so a walk looks at its
+ *       own kind only;
+ *   (4) nothing changes under an iterator. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,10 +6,11 @@
  *
  * Invariants:
  *   (1) Nothing but the entries and the state they meet decides what is written: no clock, no random number,
- * no address. (2) Where one group ends and the next begins is seen by nobody: not by handlers, not by the
- * digest. (3) An entry that this build doesn't understand stops the group before anything of it is written.
+ *       no address.
+ *   (2) Where one group ends and the next begins is seen by nobody: not by handlers, not by the digest.
+ *   (3) An entry that this build doesn't understand stops the group before anything of it is written.
  *   (4) digest(n) = SHA-256(digest(n-1), index, term, type, length, entry, length, result, length, puts and
- * deletes), numbers big-endian: 8 bytes for index and term, 4 for the rest. */
+ *       deletes), numbers big-endian: 8 bytes for index and term, 4 for the rest. */
 #include "fsm/fsm.h"
 
 #include <inttypes.h>

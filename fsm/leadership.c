@@ -3,7 +3,7 @@
  * Invariants:
  *   (1) terms of epochs only rise; of all rows only the last one has no end;
  *   (2) a predecessor's resignation is recorded by its successor, and only if it was asked for (an open
- * action of that term) and leadership was transferred: a crash leaves none. */
+ *       action of that term) and leadership was transferred: a crash leaves none. */
 #include "fsm/leadership.h"
 
 #include <inttypes.h>

@@ -1,13 +1,16 @@
 /* The state's keys and records over base/kv.
  *
  * Invariants, checked where they could break:
- *   (1) What is written is always a prefix of the log: a group and the meta record that names its last index
- * are one batch. (2) A group that was not written leaves nothing behind: overlay and meta are what they were
- * at store_begin(). (3) Every put and delete of an entry is in `ops`, in order, and nothing else is: replicas
- * that wrote differently have different digests. (4) Nothing is written while a scan runs over it.
+ *   (1) What is written is always a prefix of the log: a group, and the meta record that names its last
+ *       index, are one batch.
+ *   (2) A group that was not written leaves nothing behind: overlay and meta are what they were at
+ *       store_begin().
+ *   (3) Every put and delete of an entry is in `ops`, in order, and nothing else is: replicas that wrote
+ *       differently have different digests.
+ *   (4) Nothing is written while a scan runs over it.
  *
- * Undoing an entry costs the overlay an index rebuild (RocksDB), so an entry that wrote nothing only drops
- * its mark. */
+ * A full disk is met by a flush, not by a group; RocksDB then refuses writes, and takes them again by itself
+ * some seconds after there is room (seen with 7.8): the same group comes again until then. */
 #include "fsm/store.h"
 
 #include <inttypes.h>

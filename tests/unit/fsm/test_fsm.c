@@ -1,6 +1,8 @@
 /* Groups of entries: what they change, what stops them, what a restart finds. */
 #include "support/fsm_fixture.h"
 
+#include "fsm/fsm_internal.h"
+
 static enum error_code write_fails;
 enum error_code __real_kv_overlay_write(struct kv_overlay *overlay, struct kv_write_options options,
                                         struct error *error);
@@ -13,6 +15,26 @@ enum error_code __wrap_kv_overlay_write(struct kv_overlay *overlay, struct kv_wr
     write_fails = ERROR_OK;
     return code == ERROR_OK ? __real_kv_overlay_write(overlay, options, error)
                             : error_set(error, code, "as the test wants it");
+}
+
+/* A handler of the tests' own stands in for member.sync where a test says so. */
+static command_handler *handler;
+command_handler __real_member_sync_apply, __wrap_member_sync_apply;
+void __wrap_member_sync_apply(struct apply *apply, const void *body)
+{
+    if (handler)
+        handler(apply, body);
+    else
+        __real_member_sync_apply(apply, body);
+}
+
+static struct result run_handler(struct fixture *fixture, command_handler *wanted, const char *request_id)
+{
+    handler = wanted;
+    const struct result result =
+        fixture_run_as(fixture, "member.sync", "alice", request_id, "{\"node_id\": 1, \"role\": \"voter\"}");
+    handler = NULL;
+    return result;
 }
 
 static void add(struct fixture *fixture, unsigned node)
@@ -403,6 +425,94 @@ static void pages_join_and_damaged_cursors_are_refused(void **state)
     view_close(view);
 }
 
+static void answer_too_long(struct apply *apply, const void *body)
+{
+    (void)body;
+    struct bytes *answer = apply_created(apply);
+    value_map(answer, 400);
+    for (int i = 0; i < 400; i++)
+        value_text(answer, arena_printf(apply->arena, "key-%d", i), arena_printf(apply->arena, "%01000d", i));
+}
+
+/* Goal: an answer past its bound doesn't stop the node; the command stays done, and a repeat says the same.
+ * Method: a handler that answers with 400 KB. */
+static void answer_too_long_is_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct result result = run_handler(fixture, answer_too_long, "r1");
+    assert_result(result, RESULT_CREATED);
+    assert_string_equal(fixture_text(fixture, result, "detail"), "done; the answer is too long to be kept");
+    const struct result again = run_handler(fixture, answer_too_long, "r1");
+    assert_true(again.repeated);
+    assert_result(again, RESULT_CREATED);
+}
+
+static void write_then_refuse(struct apply *apply, const void *body)
+{
+    (void)body;
+    const struct store_key key = store_key1('x', span_text("row"));
+    apply_attempt(apply, AUDIT_SYSTEM, "system.tried", "try", "thing", "t-1", "because");
+    store_put(apply->store, &key, span_text("left behind"));
+    apply_record(apply, &(struct audit_record){.category = AUDIT_SYSTEM, .event_name = "system.done"});
+    store_meta(apply->store)->member_count = 7;
+    assert_false(apply_refused(apply));
+    apply_refuse_with(apply, RESULT_PLAN_PHASE, "phase", "paused", "can't: %s", "it is \xc3\xa9");
+    assert_true(apply_refused(apply));
+}
+
+/* Goal: a refusal leaves nothing that its handler wrote: no row, no record, no count; only the record of the
+ * attempt. Method: a handler that writes all of these and refuses then, between two good commands of one
+ * group. */
+static void refusal_undoes_what_its_handler_wrote(void **state)
+{
+    struct fixture *fixture = *state;
+    add(fixture, 1);
+    fixture_append_command(fixture->log, "member.sync", "alice", "r1",
+                           "{\"node_id\": 1, \"role\": \"voter\"}");
+    add(fixture, 2);
+    handler = write_then_refuse;
+    fixture_apply(fixture, 3);
+    handler = NULL;
+    const struct result refused = fixture->results[1];
+    assert_result(refused, RESULT_PLAN_PHASE);
+    assert_string_equal(fixture_json_text(refused.body),
+                        "{\"detail\": \"can't: it is \xc3\xa9\", \"phase\": \"paused\"}");
+    assert_int_equal(refused.audit_seq, 2);
+    assert_int_equal(fixture_describe(fixture).audit_seq, 3);
+    assert_int_equal(fixture_count(fixture, "system.tried", AUDIT_DENIED), 1);
+    assert_int_equal(fixture_count(fixture, "system.done", AUDIT_SUCCESS), 0);
+    const struct store_meta *meta = store_meta(fsm_store(fixture->fsm));
+    assert_int_equal(meta->member_count, 2);
+    struct bytes row;
+    const struct store_key key = store_key1('x', span_text("row"));
+    bytes_init(&row, 0);
+    assert_false(store_get(fsm_store(fixture->fsm), &key, &row));
+    bytes_done(&row);
+}
+
+static void refuse_at_length(struct apply *apply, const void *body)
+{
+    (void)body;
+    struct bytes text;
+    bytes_init(&text, 0);
+    bytes_append_text(&text, "x");
+    for (int i = 0; i < 1000; i++)
+        bytes_append_text(&text, "\xc3\xa9");
+    apply_refuse(apply, RESULT_INVALID, "%.*s", (int)text.length, (const char *)text.data);
+    bytes_done(&text);
+}
+
+/* Goal: a long sentence is cut between characters, so that it stays text.
+ * Method: a refusal of 2,001 bytes in two-byte characters. */
+static void long_refusal_is_cut_between_characters(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct result refused = run_handler(fixture, refuse_at_length, "");
+    const char *detail = fixture_text(fixture, refused, "detail");
+    assert_true(strlen(detail) > 1000 && strlen(detail) < 1024);
+    assert_true(utf8_valid(detail, strlen(detail)));
+}
+
 /* Goal: every result code has a name and a status of its own row.
  * Method: walk the table; names are unique. */
 static void result_codes_have_names_and_statuses(void **state)
@@ -437,6 +547,9 @@ int main(void)
         TEST(digests_are_kept_every_1024_entries),
         TEST(view_stays_at_its_moment),
         TEST(pages_join_and_damaged_cursors_are_refused),
+        TEST(answer_too_long_is_replaced),
+        TEST(refusal_undoes_what_its_handler_wrote),
+        TEST(long_refusal_is_cut_between_characters),
         cmocka_unit_test(result_codes_have_names_and_statuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,8 @@
  * log_folder_make());
  *   - after "no space left" it refuses writes until it is opened again: kv_recover();
  *   - a write stall blocked for 426 ms: `no_slowdown` turns that into ERROR_BUSY;
+ *   - once it has recovered from a full disk by itself, its flush returns before it is done: flush_inside()
+ * looks;
  *   - checkpoint_create with log_size_for_flush > 0 left out what was in memory only: it is 0 here. */
 #include "base/kv_internal.h"
 
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/disk.h"
@@ -24,6 +27,8 @@
 #define FILTER_BITS           10 /* a key: one miss in a hundred reads a block in vain */
 #define OPEN_FILES_MAX        512
 #define MANIFEST_BYTES_MAX    (16u * 1024u * 1024u)
+#define FLUSH_LOOK_US         2000
+#define LOOKS_A_FLUSH         500 /* a second */
 
 struct kv {
     rocksdb_t *db; /* NULL while a recovery has failed */
@@ -107,8 +112,8 @@ static void options_make(struct kv *self, const struct kv_options *wanted)
     self->cache = rocksdb_cache_create_lru(memory / 2);
     self->table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(self->table, self->cache);
-    /* Held by each open file, not by the cache: a filter larger than one of the cache's shards would be read anew for
-     * every key that isn't there. */
+    /* Held by each open file, not by the cache: a filter larger than one of the cache's shards would be read
+     * anew for every key that isn't there. */
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(self->table, 0);
     if (!wanted->wal) /* the state asks for keys that aren't there (request ids), the log never does */
         rocksdb_block_based_options_set_filter_policy(self->table,
@@ -213,6 +218,9 @@ void kv_close(struct kv *self)
     if (!self)
         return;
     CHECK(self->open == 0, "store %s closes under %u snapshots and iterators", self->folder, self->open);
+    if (self->db && !self->wal && !self->read_only)
+        (void)!kv_flush(self,
+                        NULL); /* durable is what was flushed before; this spares the log a repetition */
     release(self);
 }
 
@@ -469,31 +477,45 @@ enum error_code kv_iterator_close(struct kv_iterator *iterator, struct error *er
 /* --- the whole store
  * -------------------------------------------------------------------------------------------- */
 
-enum error_code kv_flush(struct kv *self, struct error *error)
+/* Flushes, and goes on until nothing written before is in memory only. */
+static char *flush_inside(struct kv *self)
 {
     char *text = NULL;
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(options, 1);
+    for (unsigned looks = 0; !text; looks++) {
+        uint64_t waiting = 0;
+        if (looks % LOOKS_A_FLUSH == 0) /* again after a while: it tells of an error that came meanwhile */
+            rocksdb_flush(self->db, options, &text);
+        if (rocksdb_property_int(self->db, "rocksdb.num-immutable-mem-table", &waiting) != 0 || waiting == 0)
+            break;
+        usleep(FLUSH_LOOK_US);
+    }
+    rocksdb_flushoptions_destroy(options);
+    return text;
+}
+
+enum error_code kv_flush(struct kv *self, struct error *error)
+{
     pthread_rwlock_rdlock(&self->use);
     if (!self->db) {
         pthread_rwlock_unlock(&self->use);
         return not_open(self, error);
     }
-    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
-    rocksdb_flushoptions_set_wait(options, 1);
-    rocksdb_flush(self->db, options, &text);
-    rocksdb_flushoptions_destroy(options);
+    char *text = flush_inside(self);
     pthread_rwlock_unlock(&self->use);
     return done(self, "can't flush store", text, error);
 }
 
 enum error_code kv_checkpoint(struct kv *self, const char *folder, struct error *error)
 {
-    char *text = NULL;
     pthread_rwlock_rdlock(&self->use);
     if (!self->db) {
         pthread_rwlock_unlock(&self->use);
         return not_open(self, error);
     }
-    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(self->db, &text);
+    char *text = flush_inside(self);
+    rocksdb_checkpoint_t *checkpoint = text ? NULL : rocksdb_checkpoint_object_create(self->db, &text);
     if (!text)
         rocksdb_checkpoint_create(checkpoint, folder, 0, &text);
     if (checkpoint)

@@ -7,7 +7,9 @@
  * Threads: reads (kv_get, kv_scan, kv_snapshot_*) from any thread; kv_write, kv_flush and kv_checkpoint are safe beside
  * them and beside each other. A batch or overlay belongs to one thread.
  *
- * Errors: ERROR_NO_SPACE for a full disk; ERROR_CORRUPT for bytes that fail their checksum; ERROR_BUSY when `no_slowdown` met a
+ * Errors: ERROR_NO_SPACE for a full disk: nothing of this batch was written. A store with a write-ahead log then refuses all until
+ * kv_recover(); one without must not be closed, since that forgets what is in memory only: repeat the batch, and within some seconds of
+ * there being space it is taken; ERROR_CORRUPT for bytes that fail their checksum; ERROR_BUSY when `no_slowdown` met a
  * write stall (nothing was written: repeat the whole batch later); ERROR_LOCKED when another process has it open; else ERROR_IO. */
 #pragma once
 

@@ -105,4 +105,6 @@ bool log_space_low(const struct log *self, uint64_t wanted_bytes);
 /** To be called several times a second: repeats what found no space, and makes the reserve again when there is some. */
 void log_tick(struct log *self);
 void log_sync_times(const struct log *self, uint64_t *last_us, uint64_t *max_us);
+/** How long the write under way has lasted, or has waited for space; 0: none is. A leader whose disk stalls should hand over. */
+uint64_t log_stall_ms(const struct log *self);
 void log_check(const struct log *self); /* the invariants above; aborts */

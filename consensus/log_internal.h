@@ -49,6 +49,7 @@ struct log_sync { /* one batch on its way to the disk */
     bool recover; /* the store has refused for lack of space: open it again first */
     bool reserve_released;
     uint64_t us;
+    uint64_t started_ms; /* monotonic: given to the worker for the first time */
     enum error_code code;
     struct error error;
 };

@@ -109,9 +109,18 @@ void log_sync_start(struct log *self)
     self->gathered = batch;
     self->gathered_bytes = 0;
     sync->log = self;
+    sync->started_ms = self->options.clock.monotonic_ms(self->options.clock.context);
     sync->running = true;
     sync->job = (struct worker_job){.work = sync_work, .done = sync_done};
     worker_submit(self->options.worker, &sync->job);
+}
+
+uint64_t log_stall_ms(const struct log *self)
+{
+    if (!self->sync.running && !self->stalled)
+        return 0;
+    uint64_t now_ms = self->options.clock.monotonic_ms(self->options.clock.context);
+    return now_ms > self->sync.started_ms ? now_ms - self->sync.started_ms : 0;
 }
 
 /* --- the mark

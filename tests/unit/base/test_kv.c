@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "support/small_disk.h"
 
 /* Runs this program again as the writer that gets killed: a mere fork would lack RocksDB's threads. */
 static int child_main(const char *folder, bool wal)
@@ -43,6 +46,73 @@ static void killed_process_keeps_what_was_reported(void **state)
         kv_close(f->kv);
         f->kv = NULL;
     }
+}
+
+/* On a disk of its own: writes until the disk is full, then until it takes writes again. */
+static int full_disk_main(const char *root)
+{
+    struct fixture f = {0};
+    char key[16], value[1000];
+    unsigned written = 0, found = 0, refused = 0;
+    struct span at, content;
+    if (!small_disk_mount(root))
+        return SMALL_DISK_CANNOT;
+    snprintf(f.folder, sizeof(f.folder), "%s/store", root);
+    open_store(&f, &without_wal);
+    small_disk_fill(root);
+    memset(value, 'v', sizeof(value));
+    struct kv_batch *batch = kv_batch_new();
+    for (int turns = 0; turns < 30000 && refused < 100; turns++) {
+        snprintf(key, sizeof(key), "k%06u", written);
+        kv_batch_clear(batch);
+        kv_batch_put(batch, span_text(key), span_of(value, sizeof(value)));
+        enum error_code code =
+            kv_write(f.kv, batch, (struct kv_write_options){.no_slowdown = true}, &f.error);
+        CHECK(code == ERROR_OK || code == ERROR_NO_SPACE || code == ERROR_BUSY, "%s", f.error.message);
+        written += code == ERROR_OK;
+        refused += code == ERROR_NO_SPACE;
+    }
+    CHECK(refused == 100, "a full disk took %u writes", written);
+    CHECK(kv_flush(f.kv, &f.error) == ERROR_NO_SPACE, "a full disk was flushed to");
+    small_disk_clear(root);
+    for (int turns = 0; kv_write(f.kv, batch, plain, &f.error) != ERROR_OK; turns++) {
+        CHECK(turns < 600, "still refused: %s", f.error.message);
+        usleep(100000);
+    }
+    CHECK(kv_flush(f.kv, &f.error) == ERROR_OK, "%s", f.error.message);
+    kv_batch_free(batch);
+    struct kv_options reading = {.read_only =
+                                     true}; /* sees what is on the disk, not what the other holds in memory */
+    struct kv *other;
+    CHECK(kv_open(f.folder, &reading, &other, &f.error) == ERROR_OK, "%s", f.error.message);
+    struct kv_iterator *iterator = kv_iterate(other, NULL, nothing, nothing, false);
+    while (kv_iterator_next(iterator, &at, &content))
+        found++;
+    CHECK(kv_iterator_close(iterator, &f.error) == ERROR_OK, "%s", f.error.message);
+    CHECK(found == written + 1, "%u written, %u found", written + 1, found);
+    kv_close(other);
+    kv_close(f.kv);
+    return 0;
+}
+
+/* Goal: without a write-ahead log, a full disk loses nothing that was taken, and goes on by itself when there
+ * is space. Method: a process with a disk of its own; see full_disk_main(). RocksDB looks for space every
+ * five seconds. */
+static void full_disk_loses_nothing_taken(void **state)
+{
+    struct fixture *f = *state;
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "test_kv", f->root, "full", (char *)NULL);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    umount2(f->root, MNT_DETACH); /* where the child needed no namespace of its own */
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == SMALL_DISK_CANNOT)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static char victim[512];
@@ -150,11 +220,14 @@ static void there_is_no_info_log(void **state)
 
 int main(int count, char **arguments)
 {
+    if (count == 3 && strcmp(arguments[2], "full") == 0)
+        return full_disk_main(arguments[1]);
     if (count == 3)
         return child_main(arguments[1], strcmp(arguments[2], "wal") == 0);
     const struct CMUnitTest tests[] = {
         KV_CONTRACT,
         KV_TEST(killed_process_keeps_what_was_reported),
+        KV_TEST(full_disk_loses_nothing_taken),
         KV_TEST(flipped_bit_is_found),
         KV_TEST(flush_and_reads_run_beside_writes),
         KV_TEST(there_is_no_info_log),

@@ -87,6 +87,40 @@ static void attempts_are_spaced(void **state)
     assert_int_equal(fake_worker_waiting(f->worker), 1);
 }
 
+/* Goal: a disk that doesn't answer, or has no space, is seen while that lasts.
+ * Method: let time pass before the worker runs; then on a full disk. */
+static void stall_is_seen_while_it_lasts(void **state)
+{
+    struct log_fixture *f = *state;
+    fixture_vote(f, 1, 0);
+    fixture_run(f);
+    f->now_ms = 5000;
+    assert_int_equal(log_stall_ms(f->log), 0);
+    fixture_append(f, 1, 1, 1);
+    assert_int_equal(log_stall_ms(f->log), 0);
+    f->now_ms += 700;
+    fixture_append(f, 2, 1, 1); /* waits behind it */
+    assert_int_equal(log_stall_ms(f->log), 700);
+    fake_worker_run(f->worker, 1);
+    assert_int_equal(log_stall_ms(f->log), 0);
+    fixture_run(f);
+    assert_int_equal(disk_reserve_release("/n1/reserve"), 1u << 20);
+    fake_disk_space("/n1/", 0);
+    fixture_append(f, 3, 1, 1);
+    fixture_run(f);
+    for (int i = 0; i < 3; i++) {
+        f->now_ms += 300;
+        log_tick(f->log);
+        fixture_run(f);
+    }
+    assert_int_equal(log_stall_ms(f->log), 900);
+    fake_disk_space("/n1/", UINT64_MAX);
+    f->now_ms += 300;
+    log_tick(f->log);
+    fixture_run(f);
+    assert_int_equal(log_stall_ms(f->log), 0);
+}
+
 /* Goal: a vote may use the reserve.
  * Method: full disk, vote, crash, open. */
 static void vote_may_use_the_reserve(void **state)
@@ -249,6 +283,7 @@ int main(void)
         LOG_TEST(reserve_saves_the_operation),
         LOG_TEST(full_disk_waits_for_space),
         LOG_TEST(attempts_are_spaced),
+        LOG_TEST(stall_is_seen_while_it_lasts),
         LOG_TEST(vote_may_use_the_reserve),
         LOG_TEST(failed_sync_is_final),
         LOG_TEST(failed_vote_leaves_the_old_one),

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,10 +22,10 @@
 #include "base/check.h"
 #include "base/disk.h"
 #include "consensus/log.h"
+#include "support/small_disk.h"
 
 #define GROUP       8u
 #define ENTRY_BYTES 300u
-#define CANNOT_RUN  77 /* a child's exit code: this machine doesn't let it make its disk */
 
 struct node {
     uv_loop_t loop;
@@ -425,28 +424,6 @@ static void all_operations_survive_reopening(void **state)
     node_close(&node);
 }
 
-static bool own_small_disk(const char *folder)
-{
-    if (mount("tmpfs", folder, "tmpfs", 0, "size=32m") == 0)
-        return true;
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
-        return false;
-    return mount("tmpfs", folder, "tmpfs", 0, "size=32m") == 0;
-}
-
-/* Takes all the space that is left. */
-static void fill_disk(const char *root)
-{
-    char path[160];
-    static const char zeros[4096];
-    snprintf(path, sizeof(path), "%s/filler", root);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    CHECK(fd >= 0, "can't fill the disk");
-    while (write(fd, zeros, sizeof(zeros)) > 0)
-        ;
-    close(fd);
-}
-
 static void run_some(struct node *node, uint64_t durable_wanted)
 {
     for (int turns = 0; turns < 2000 && log_durable_index(node->log) < durable_wanted; turns++) {
@@ -460,19 +437,18 @@ static void run_some(struct node *node, uint64_t durable_wanted)
  * be claimed; then space returns: everything must be written, and found again. */
 static int full_disk_main(const char *root)
 {
-    char folder[160], filler[160];
+    char folder[160];
     struct node node = {.report = -1, .term = 1};
-    if (!own_small_disk(root))
-        return CANNOT_RUN;
+    if (!small_disk_mount(root))
+        return SMALL_DISK_CANNOT;
     snprintf(folder, sizeof(folder), "%s/log", root);
-    snprintf(filler, sizeof(filler), "%s/filler", root);
     CHECK(node_open(&node, folder, 4u << 20) == ERROR_OK, "%s", node.error.message);
     CHECK(log_vote_write(node.log, 1, 0, &node.error) == ERROR_OK, "%s", node.error.message);
     append_group(&node);
     worker_drain(node.worker);
     CHECK(log_durable_index(node.log) == GROUP, "nothing was written");
     CHECK(!log_space_low(node.log, 1000), "space is low on an empty disk");
-    fill_disk(root);
+    small_disk_fill(root);
     CHECK(log_space_low(node.log, 1000), "a full disk isn't seen");
     uint64_t appended = GROUP;
     for (int i = 0; i < 20000 && log_queued_bytes(node.log) < (1u << 20); i++, appended += GROUP) {
@@ -486,7 +462,7 @@ static int full_disk_main(const char *root)
     CHECK(log_durable_index(node.log) < appended, "a full disk took %llu entries",
           (unsigned long long)appended);
     CHECK(log_durable_index(node.log) > GROUP, "the reserve didn't help");
-    CHECK(unlink(filler) == 0, "can't make room");
+    small_disk_clear(root);
     run_some(&node, appended);
     CHECK(log_durable_index(node.log) == appended, "after space returned %llu of %llu are durable",
           (unsigned long long)log_durable_index(node.log), (unsigned long long)appended);
@@ -516,7 +492,7 @@ static void full_disk_is_survived(void **state)
     close(reading);
     umount2(*state, MNT_DETACH); /* where the child needed no namespace of its own */
     assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == CANNOT_RUN)
+    if (WEXITSTATUS(status) == SMALL_DISK_CANNOT)
         skip();
     assert_int_equal(WEXITSTATUS(status), 0);
 }

@@ -240,9 +240,9 @@ static bool check_definition(struct apply *apply, const struct flag_define *requ
 static void answer_flag(struct apply *apply, const char *key)
 {
     struct flag_evaluation evaluation;
-    CHECK(flag_evaluate(apply_reader(apply), key, apply->arena, &evaluation), "flag %s was just written",
-          key);
-    apply_answer_json(apply, flag_json(&evaluation, apply->index));
+    if (flag_evaluate(apply_reader(apply), key, apply->arena,
+                      &evaluation)) /* else a read error, which the store keeps */
+        apply_answer_json(apply, flag_json(&evaluation, apply->index));
 }
 
 static void define(struct apply *apply, const void *body)
@@ -355,8 +355,8 @@ static void set_many(struct apply *apply, const void *body)
             return;
     struct flag *flags = arena_new(apply->arena, request->change_count * sizeof *flags);
     for (size_t i = 0; i < request->change_count; i++)
-        CHECK(flag_read(apply_reader(apply), request->changes[i].key, apply->arena, &flags[i]),
-              "flag %s was just set", request->changes[i].key);
+        if (!flag_read(apply_reader(apply), request->changes[i].key, apply->arena, &flags[i]))
+            return; /* a read error, which the store keeps */
     apply_answer_json(apply, flag_changes_json(flags, request->change_count));
 }
 

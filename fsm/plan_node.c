@@ -258,8 +258,8 @@ void plan_report_handle(struct apply *apply, const void *body)
     plan_node_save(apply, &plan, &node);
     follow(apply, &plan, &node);
     plan_save(apply, &plan);
-    if (plan.phase == PLAN_ROLLED_BACK) /* the wave may have reached this very node */
-        CHECK(plan_node_read(apply_reader(apply), plan.plan_id, node.node_id, apply->arena, &node),
-              "node %s is gone", node.node_id);
+    if (plan.phase == PLAN_ROLLED_BACK && /* the wave may have reached this very node */
+        !plan_node_read(apply_reader(apply), plan.plan_id, node.node_id, apply->arena, &node))
+        return; /* a read error, which the store keeps */
     answer_report(apply, &plan, &node, previous, enrolled);
 }

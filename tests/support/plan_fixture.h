@@ -143,6 +143,17 @@ FIXTURE_FN uint64_t next_deadline(struct fixture *self)
     return deadline;
 }
 
+/** Writes behind the state machine's back: what a test can't reach by commands, or damage. */
+FIXTURE_FN void put_raw(struct fixture *self, struct store_key key, struct span value)
+{
+    struct error error = {0};
+    struct kv_batch *batch = kv_batch_new();
+    kv_batch_put(batch, store_key_span(&key), value);
+    assert_int_equal(kv_write(store_kv(fsm_store(self->fsm)), batch, (struct kv_write_options){0}, &error),
+                     ERROR_OK);
+    kv_batch_free(batch);
+}
+
 /* --- what holds after every test --- */
 
 FIXTURE_FN bool key_there(struct kv *kv, struct store_key key)

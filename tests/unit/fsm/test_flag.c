@@ -300,6 +300,21 @@ static void long_values_have_a_bound(void **state)
     json_decref(json);
 }
 
+/* Goal: flags have a bound; one that is there can still be defined anew.
+ * Method: fill the store by hand, define one more and an old one. */
+static void flags_have_a_bound(void **state)
+{
+    struct fixture *fixture = *state;
+    char key[16];
+    define(fixture, "old", "bool", "true");
+    for (uint32_t i = 1; i < FLAGS_MAX; i++) {
+        snprintf(key, sizeof key, "f%u", i);
+        put_raw(fixture, store_key1('f', span_text(key)), span_of(NULL, 0));
+    }
+    assert_result(define(fixture, "new", "bool", "true"), RESULT_TOO_MANY);
+    assert_result(define(fixture, "old", "bool", "false"), RESULT_OK);
+}
+
 /* --- lists --- */
 
 static json_t *flags(struct fixture *fixture, uint32_t limit, const char *cursor)
@@ -362,13 +377,21 @@ static void bad_page_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        plan_test(built_in_flags_need_no_definition),  plan_test(set_value_holds),
-        plan_test(values_are_never_coerced),           plan_test(wrong_type_is_explained),
-        plan_test(definition_can_be_changed),          plan_test(bad_definition_is_refused),
-        plan_test(unknown_flag_is_not_found),          plan_test(expected_version_guards_a_change),
-        plan_test(several_changes_are_all_or_nothing), plan_test(evaluation_carries_its_index),
-        plan_test(records_have_plain_values_only),     plan_test(long_values_have_a_bound),
-        plan_test(list_pages_hold_every_flag_once),    plan_test(bad_page_is_refused),
+        plan_test(built_in_flags_need_no_definition),
+        plan_test(set_value_holds),
+        plan_test(values_are_never_coerced),
+        plan_test(wrong_type_is_explained),
+        plan_test(definition_can_be_changed),
+        plan_test(bad_definition_is_refused),
+        plan_test(unknown_flag_is_not_found),
+        plan_test(expected_version_guards_a_change),
+        plan_test(several_changes_are_all_or_nothing),
+        plan_test(evaluation_carries_its_index),
+        plan_test(records_have_plain_values_only),
+        plan_test(long_values_have_a_bound),
+        plan_test(list_pages_hold_every_flag_once),
+        plan_test(bad_page_is_refused),
+        cmocka_unit_test_setup_teardown(flags_have_a_bound, fixture_set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

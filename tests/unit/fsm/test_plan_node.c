@@ -238,6 +238,32 @@ static void cancelled_plan_hears_facts(void **state)
     assert_string_equal(phase(fixture), "cancelled");
 }
 
+/* Goal: a plan takes no more nodes than its bound; those it knows still report.
+ * Method: a plan whose record says that it is full, put there by hand. */
+static void nodes_have_a_bound(void **state)
+{
+    struct fixture *fixture = *state;
+    struct plan plan;
+    struct bytes packed;
+    struct error error = {0};
+    const struct store_key key = plan_key("p");
+    create(fixture, "{\"stage_id\": \"one\", " MANUAL "}");
+    report(fixture, "known", "offered");
+    bytes_init(&packed, 0);
+    assert_int_equal(kv_get(store_kv(fsm_store(fixture->fsm)), NULL, store_key_span(&key), &packed, &error),
+                     ERROR_OK);
+    assert_int_equal(schema_unpack(&plan_schema, bytes_span(&packed), &fixture->arena, &plan, &error),
+                     ERROR_OK);
+    plan.node_count = PLAN_NODES_MAX;
+    plan.outside.state[NODE_PENDING] = PLAN_NODES_MAX - 1;
+    bytes_clear(&packed);
+    schema_pack(&plan_schema, &plan, &packed);
+    put_raw(fixture, key, bytes_span(&packed));
+    bytes_done(&packed);
+    assert_result(report(fixture, "one-more", "activated"), RESULT_TOO_MANY);
+    assert_result(report(fixture, "known", "activated"), RESULT_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +280,7 @@ int main(void)
         plan_test(nodes_are_recorded_by_wave),
         plan_test(ended_plans_hear_of_nodes),
         plan_test(cancelled_plan_hears_facts),
+        cmocka_unit_test_setup_teardown(nodes_have_a_bound, fixture_set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,57 @@ static void texts_of_people_come_back_whole(void **state)
     assert_string_equal(plan_at(fixture, "nodes.0.detail"), "Платте");
 }
 
+static void damage(struct fixture *fixture, struct store_key key)
+{
+    put_raw(fixture, key, span_text("not a record"));
+}
+
+/* Goal: a damaged record is an error, never an absence: neither for readers nor for commands.
+ * Method: overwrite a plan, a flag and a switch; read, list, and apply. */
+static void damaged_record_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error = {0};
+    json_t *json = NULL;
+    const struct page page = {.limit = 10};
+    create(fixture, "p", true);
+    damage(fixture, plan_key("p"));
+    damage(fixture, store_key1('f', span_text("PROMPT_MODE")));
+    damage(fixture, store_key1('k', span_text("DISABLE_NEW")));
+    for (int read = 0; read < 9; read++) {
+        struct view *view = view_open(fixture->fsm);
+        const enum error_code code = read == 0   ? view_plan(view, "p", &json, &error)
+                                     : read == 1 ? view_plans(view, NULL, &page, &json, &error)
+                                     : read == 2 ? view_plans(view, "active", &page, &json, &error)
+                                     : read == 3 ? view_gates(view, "p", "one", 0, &json, &error)
+                                     : read == 4 ? view_stuck(view, 0, 0, &json, &error)
+                                     : read == 5
+                                         ? view_preview(view, "rollout_plan", "p", NULL, &json, &error)
+                                     : read == 6 ? view_flag(view, "PROMPT_MODE", &json, &error)
+                                     : read == 7 ? view_flags(view, &page, &json, &error)
+                                                 : view_switch(view, "DISABLE_NEW", &json, &error);
+        view_close(view);
+        if (code != ERROR_CORRUPT)
+            fail_msg("read %d gave %s", read, error_name(code));
+    }
+    static const struct {
+        const char *name, *json;
+    } commands[] = {
+        {"rollout.pause", "{\"plan_id\": \"p\"}"},
+        {"flag.set", "{\"key\": \"PROMPT_MODE\", \"value\": \"x\"}"},
+        {"switch.activate", "{\"name\": \"DISABLE_NEW\", \"reason\": \"r\"}"},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        const uint64_t applied = fixture_describe(fixture).index;
+        fixture_append_command(fixture->log, commands[i].name, "ann", "", commands[i].json);
+        assert_int_equal(
+            fsm_apply(fixture->fsm, fixture->log->entries + applied, 1, fixture->results, &error),
+            ERROR_CORRUPT);
+        assert_int_equal(fixture_describe(fixture).index, applied);
+        free((void *)(uintptr_t)fixture->log->entries[--fixture->log->count].data.data);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +212,7 @@ int main(void)
         plan_test(unknown_plan_is_not_found),
         plan_test(view_stays_as_it_was),
         plan_test(texts_of_people_come_back_whole),
+        cmocka_unit_test_setup_teardown(damaged_record_is_an_error, fixture_set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

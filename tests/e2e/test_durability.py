@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The log is synced before a write is acknowledged; a store that lost its memory is rebuilt from the log."""
+import json
 import re
 import shutil
 import subprocess
@@ -81,8 +82,10 @@ def test_a_wiped_follower_far_behind_fetches_a_checkpoint():
         cluster.wait_ready()
         cluster.wait_equal()
         assert follower.ask("GET", "/v1/flags/far399?consistency=stale").status == 200
-        mirror = sum(len(p.read_text().splitlines()) for p in (follower.data / "audit").glob("*.jsonl"))
-        assert mirror == leader.ask("GET", "/v1/audit/verify").json()["records"], "the mirror has every record once"
+        def mirrored():
+            return [json.loads(line)["seq"] for p in sorted((follower.data / "audit").glob("*.jsonl")) for line in p.read_text().splitlines()]
+        wait_for("the mirror to have every record once, in order",
+                 lambda: mirrored() == list(range(1, leader.ask("GET", "/v1/audit/verify").json()["records"] + 1)))
 
 
 main(globals())

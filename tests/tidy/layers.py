@@ -15,7 +15,8 @@ MAY_INCLUDE = {
     "fsm": ["base/"],
     "consensus": ["base/"],
     "node/http": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/service.h"],
-    "node": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/http/server.h"],
+    "node": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/http/server.h",
+             "node/http/outcome.h"],
     "tools": ["base/", "fsm/audit.h", "fsm/targets.h"],
 }
 
@@ -25,14 +26,14 @@ OWNERS = {
     r"msgpack.*": ["base/schema*.c"],
     r"jansson\.h": ["base/schema*.c", "fsm/*view*.c", "fsm/targets.c", "node/*.c", "node/http/*", "tools/autonomy/*"],
     r"raft\.h|raft/.*": ["consensus/engine*"],
-    r"uv\.h": ["base/worker.c", "consensus/wire.c", "consensus/wire_*", "node/*.c"],
+    r"uv\.h": ["base/worker.c", "consensus/wire.c", "consensus/wire_*", "node/*.c", "node/internal.h"],
     r"microhttpd\.h": ["node/http/*"],
     r"curl/.*": ["node/*.c", "tools/autonomy/*"],
     r"cyaml/.*": ["node/config.c"],
-    r"yaml\.h": ["tools/autonomy/yaml.c"],
+    r"yaml\.h": ["node/config.c", "tools/autonomy/yaml.c"],
     r"zlib\.h": ["tools/autonomy/archive.c"],
     r"gnutls/.*": ["base/hash.c"],
-    r"pthread\.h|threads\.h": ["base/worker.c", "node/*.c", "node/http/*"],
+    r"pthread\.h|threads\.h": ["base/worker.c", "base/kv.c", "node/*.c", "node/internal.h", "node/http/*"],
 }
 
 # calls of libraft that were seen to corrupt, drop or crash (docs/decisions/0002): absent everywhere

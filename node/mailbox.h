@@ -1,7 +1,8 @@
 /* Carries work from HTTP threads to the loop thread; answers go back by waking the connection.
  *
- * Why it exists: libmicrohttpd answers on its own threads, while all that touches Raft or the state machine runs on the
- * loop. Here, and only here, the two meet, so this is the one lock in node/.
+ * Why it exists: libmicrohttpd answers on its own threads, while all that touches Raft or the state machine
+ * runs on the loop. Work crosses here and only here. (The other locks of node/ guard what is published for
+ * reading: the status in internal.h, the current store in state.h, the checkpoints that are served.)
  *
  * Invariants, asserted in mailbox_check():
  *   (1) 0 <= count <= capacity; capacity never changes after open.

@@ -215,7 +215,15 @@ static enum error_code segment_begin(struct mirror *self, struct error *error)
     segment_path(self, self->buffer_first, path);
     file_close(self);
     self->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    return self->file < 0 ? io_error(error, "can't make", path) : ERROR_OK;
+    if (self->file >= 0)
+        return ERROR_OK;
+    if (errno != ENOENT)
+        return io_error(error, "can't make", path);
+    self->written_seq = 0; /* somebody removed the folder: all of it again */
+    self->has_hash = false;
+    if (disk_folder_make(self->folder, error) != ERROR_OK)
+        return error->code;
+    return error_set(error, ERROR_EXISTS, "audit mirror: %s was removed; it is written anew", self->folder);
 }
 
 static void buffer_forget(struct mirror *self)

@@ -32,7 +32,8 @@ enum error_code mirror_open(const char *folder, uint64_t segment_bytes, struct m
  * record */
 enum error_code mirror_append(struct mirror *self, const struct audit_record *record,
                               struct error *error) MUST_USE;
-/** Writes what was appended. On failure nothing of it counts as written; append it again later. */
+/** Writes what was appended. On failure nothing of it counts as written; append it again later.
+ * @return ERROR_EXISTS as above, also when somebody removed the folder */
 enum error_code mirror_flush(struct mirror *self, struct error *error) MUST_USE;
 /** The last record that is in the folder; 0: none. */
 uint64_t mirror_seq(const struct mirror *self);

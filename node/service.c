@@ -280,20 +280,29 @@ struct json_t *service_configuration(struct service *self)
  * ------------------------------------------------------------------------------------------------------------
  */
 
+static void log_leadership(const struct service *self)
+{
+    static const char *const roles[] = {"follower", "candidate", "leader"};
+    char id[17];
+    const char *leader = self->now.leader_id == 0 ? "none" : member_name(self, self->now.leader_id);
+    if (leader[0] == 0) { /* no record of it yet */
+        snprintf(id, sizeof id, "%016llx", (unsigned long long)self->now.leader_id);
+        leader = id;
+    }
+    log_info("node", "leadership", "term=%llu leader=%s role=%s ready=%s", (unsigned long long)self->now.term,
+             leader, roles[self->now.role], self->now.ready ? "yes" : "no");
+}
+
 void service_on_change(void *context)
 {
     struct service *self = context;
     uint64_t term = self->now.term, leader = self->now.leader_id;
     bool ready = self->now.ready;
+    enum consensus_role role = self->now.role;
     status_refresh(self);
-    if (term != self->now.term || leader != self->now.leader_id || ready != self->now.ready)
-        log_info("node", "leadership", "term=%llu leader=%s role=%s ready=%s",
-                 (unsigned long long)self->now.term,
-                 self->now.leader_id ? member_name(self, self->now.leader_id) : "none",
-                 self->now.role == CONSENSUS_LEADER      ? "leader"
-                 : self->now.role == CONSENSUS_CANDIDATE ? "candidate"
-                                                         : "follower",
-                 self->now.ready ? "yes" : "no");
+    if (term != self->now.term || leader != self->now.leader_id || ready != self->now.ready ||
+        role != self->now.role)
+        log_leadership(self);
     status_publish(self);
     changes_advance(self);
     confirms_advance(self);

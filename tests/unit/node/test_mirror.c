@@ -257,6 +257,30 @@ static void pruned_records_leave_a_gap_between_segments(void **state)
     mirror_close(mirror);
 }
 
+/* Goal: a folder that somebody removes comes back whole with the next segment.
+ * Method: remove it, and write until a segment is full. */
+static void removed_folder_is_written_anew(void **state)
+{
+    struct trail *trail = *state;
+    struct error error = {0};
+    unsigned segments = 0;
+    uint64_t seq = 11;
+    struct mirror *mirror = open_mirror(trail, 4096);
+    append_all(trail, mirror, 1, 10);
+    assert_int_equal(disk_remove(trail->mirror, &error), ERROR_OK);
+    enum error_code code = ERROR_OK;
+    for (; code == ERROR_OK && seq < 100; seq++) {
+        code = append(trail, mirror, seq, &error);
+        if (code == ERROR_OK)
+            code = mirror_flush(mirror, &error);
+    }
+    assert_int_equal(code, ERROR_EXISTS);
+    assert_int_equal(mirror_seq(mirror), 0);
+    append_all(trail, mirror, 1, seq);
+    mirror_close(mirror);
+    assert_int_equal(read_back(trail, &segments), seq);
+}
+
 /* Goal: a folder that can't be made is an error, never a crash.
  * Method: a file stands where the folder should be. */
 static void unusable_folder_is_an_error(void **state)
@@ -281,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(full_disk_is_caught_up_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_history_is_set_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pruned_records_leave_a_gap_between_segments, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(removed_folder_is_written_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unusable_folder_is_an_error, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,8 @@
 #include <jansson.h>
 #include <uv.h>
 
-#include "base/check.h"
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/disk.h"
 #include "base/hash.h"
 #include "fsm/fsm.h"

@@ -90,7 +90,7 @@ static void check_pair(struct fixture *fixture, enum plan_event event, enum plan
         return;
     }
     assert_result(answer, plan_phase_terminal(from) ? RESULT_PLAN_TERMINAL : RESULT_PLAN_PHASE);
-    assert_non_null(strstr(fixture_text(fixture, answer, "detail"), plan_phase_names[from]));
+    assert_non_null(strstr(body_at(fixture, answer, "detail"), plan_phase_names[from]));
     assert_string_equal(fixture_text(fixture, answer, "phase"), plan_phase_names[from]);
     pass_time(fixture, 0 - UINT64_C(1000));
     assert_string_equal(plan_at(fixture, ""), before);
@@ -233,7 +233,7 @@ static char *source_text(const char *name)
     char path[4096];
     struct bytes text;
     size_t length;
-    assert_string_equal(__FILE__ + root, here);
+    assert_string_equal(&__FILE__[root], here);
     snprintf(path, sizeof path, "%.*s%s", (int)root, __FILE__, name);
     FILE *file = fopen(path, "r");
     if (file == NULL)

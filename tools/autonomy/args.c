@@ -298,20 +298,30 @@ static uint32_t find_command(struct cli *cli, const char **words)
     return at;
 }
 
+/* Commands that have the word which isn't one: "rollout list" is "rollout plan list". */
+static void suggest(struct cli *cli, const char *words, const char *wrong)
+{
+    uint32_t shown = 0;
+    for (uint32_t i = 0; i < command_count && shown < 4; i++) {
+        const char *path = command_table[i].path;
+        if (strncmp(path, words, strlen(words)) != 0 || strlen(wrong) < 3 || !strstr(path, wrong))
+            continue;
+        fprintf(cli->err, "  there is: autonomy %s\n", path);
+        shown++;
+    }
+}
+
 static enum cli_exit no_command(struct cli *cli, const char *words, uint32_t at, bool *help)
 {
-    bool ask = wants_help(cli, at) || (at < cli->argument_count && strcmp(cli->arguments[at], "help") == 0);
-    if (ask) {
-        *help = true;
-        help_group(cli->out, words);
-        return CLI_DONE;
-    }
-    if (at >= cli->argument_count) {
-        help_group(cli->err, words);
+    if (at < cli->argument_count && cli->arguments[at][0] != '-') {
+        cli_fail(cli, CLI_USAGE, "there is no command \"autonomy %s%s%s\"; see: autonomy%s%s --help", words,
+                 *words ? " " : "", cli->arguments[at], *words ? " " : "", words);
+        suggest(cli, words, cli->arguments[at]);
         return CLI_USAGE;
     }
-    return cli_fail(cli, CLI_USAGE, "there is no command \"autonomy %s%s%s\"; see: autonomy%s%s --help",
-                    words, *words ? " " : "", cli->arguments[at], *words ? " " : "", words);
+    *help = wants_help(cli, at);
+    help_group(*help ? cli->out : cli->err, words);
+    return *help ? CLI_DONE : CLI_USAGE;
 }
 
 static enum cli_exit check_complete(struct cli *cli)

@@ -104,9 +104,12 @@ static const char *default_path(struct cli *cli, uint64_t wall_ms)
 /* A bundle without a server still has what this machine knows. */
 static bool server_known(struct cli *cli)
 {
-    const char *fallback = getenv("AUTONOMY_ORCHESTRATOR_FALLBACK_URLS");
-    return cli_value(cli, "orchestrator-url") || (fallback && *fallback) ||
-           config_value(&cli->arena, "orchestrator.url");
+    const char *fallback = getenv("AUTONOMY_ORCHESTRATOR_FALLBACK_URLS"), *setting = NULL;
+    struct error error = {0};
+    if (cli_value(cli, "orchestrator-url") || (fallback && *fallback))
+        return true;
+    /* Settings that can't be read shall be told like any other: by whoever needs them. */
+    return config_value(&cli->arena, "orchestrator.url", &setting, &error) != ERROR_OK || setting;
 }
 
 static enum cli_exit collect_all(struct bundle *self, const char *path)

@@ -34,6 +34,11 @@ static enum cli_exit run(struct cli *cli)
         (strcmp(only, "--help-man") == 0 ? help_man : help_markdown)(cli->out);
         return CLI_DONE;
     }
+    if (cli->argument_count > 0 && strcmp(cli->arguments[0], "help") == 0) {
+        /* "help rollout plan" is "rollout plan --help" */
+        memmove(cli->arguments, cli->arguments + 1, (cli->argument_count - 1) * sizeof *cli->arguments);
+        cli->arguments[cli->argument_count - 1] = "--help";
+    }
     if (strcmp(only, "--version") == 0)
         cli->arguments[0] = "version";
     enum cli_exit exit = args_parse(cli, &help);

@@ -89,6 +89,12 @@ enum error_code client_add(struct client *self, const char *list, bool remembere
 
 /* --- one attempt --- */
 
+/* A preview is asked for with a body, and changes nothing. */
+static bool is_change(const char *method, const char *path)
+{
+    return strcmp(method, "GET") != 0 && strcmp(path, "/v1/rollback/preview") != 0;
+}
+
 static size_t take_body(char *data, size_t size, size_t count, void *context)
 {
     struct transfer *transfer = context;
@@ -135,16 +141,16 @@ static struct curl_slist *add_header(struct arena *arena, struct curl_slist *lis
     return longer;
 }
 
-static struct curl_slist *headers_for(const struct client *self, bool change)
+static struct curl_slist *headers_for(const struct client *self, bool body, bool change)
 {
     struct curl_slist *list = add_header(self->arena, NULL, "Accept", "application/json");
     list = add_header(self->arena, list, "X-Autonomy-Source", "cli");
     if (self->principal)
         list = add_header(self->arena, list, "X-Autonomy-Operator", self->principal);
-    if (change) {
+    if (body)
         list = add_header(self->arena, list, "Content-Type", "application/json");
+    if (change)
         list = add_header(self->arena, list, "Idempotency-Key", self->request_id);
-    }
     return list;
 }
 
@@ -240,12 +246,12 @@ static enum attempt attempt(struct client *self, const char *url, const char *me
                             const char *body, uint64_t timeout_ms, struct client_answer *out)
 {
     struct transfer transfer = {.client = self, .url = url, .started_ms = now_ms()};
-    bool change = strcmp(method, "GET") != 0;
+    bool change = is_change(method, path);
     CURL *curl = curl_easy_init();
     CHECK(curl, "libcurl doesn't start");
     *out = (struct client_answer){.exit = CLI_UNREACHABLE};
     bytes_init(&transfer.body, CLIENT_ANSWER_BYTES_MAX);
-    struct curl_slist *headers = headers_for(self, change);
+    struct curl_slist *headers = headers_for(self, strcmp(method, "GET") != 0, change);
     set_options(curl, &transfer, method, path, body, timeout_ms > 0 ? timeout_ms : 1);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     CURLcode result = curl_easy_perform(curl);
@@ -318,7 +324,7 @@ static void keep(struct client_answer *best, struct client_answer *fresh)
 static bool one_round(struct client *self, struct round *round, const char *method, const char *path,
                       const char *body, struct client_answer *out)
 {
-    bool change = strcmp(method, "GET") != 0;
+    bool change = is_change(method, path);
     round->retry = false;
     for (uint32_t i = 0; i < self->url_count; i++) {
         struct client_url *url = &self->urls[i];

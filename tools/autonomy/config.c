@@ -63,16 +63,20 @@ static const json_t *find(const json_t *settings, const char *key)
     return settings;
 }
 
-const char *config_value(struct arena *arena, const char *key)
+enum error_code config_value(struct arena *arena, const char *key, const char **value, struct error *error)
 {
-    struct error error = {0};
     json_t *settings = NULL;
-    if (read_settings(arena, &settings, &error) != ERROR_OK)
-        return NULL;
-    const char *value = json_string_value(find(settings, key));
-    const char *copy = value && *value ? arena_text(arena, value, strlen(value)) : NULL;
+    *value = NULL;
+    if (!file_path(arena))
+        return ERROR_OK;
+    enum error_code code = read_settings(arena, &settings, error);
+    if (code != ERROR_OK)
+        return code;
+    const char *text = json_string_value(find(settings, key));
+    if (text && *text)
+        *value = arena_text(arena, text, strlen(text));
     json_decref(settings);
-    return copy;
+    return ERROR_OK;
 }
 
 static enum cli_exit check_key(struct cli *cli, const char *key)

@@ -98,8 +98,11 @@ static enum error_code add_urls(struct cli *cli, struct client *client, struct e
 {
     const char *list = cli_value(cli, "orchestrator-url");
     const char *fallback = getenv("AUTONOMY_ORCHESTRATOR_FALLBACK_URLS");
-    if (!list)
-        list = config_value(&cli->arena, "orchestrator.url");
+    if (!list) {
+        enum error_code code = config_value(&cli->arena, "orchestrator.url", &list, error);
+        if (code != ERROR_OK)
+            return code;
+    }
     if (list) {
         enum error_code code = client_add(client, args_fold_word(&cli->arena, list), false, error);
         if (code != ERROR_OK)
@@ -133,6 +136,10 @@ struct client *cli_client(struct cli *cli)
         return NULL;
     }
     const char *request_id = cli_value(cli, "request-id");
+    if (request_id && (strlen(request_id) >= sizeof client->request_id || !*request_id)) {
+        cli_fail(cli, CLI_USAGE, "--request-id takes 1 to %u characters", REQUEST_ID_BYTES_MAX);
+        return NULL;
+    }
     if (request_id)
         snprintf(client->request_id, sizeof client->request_id, "%s", request_id);
     client->principal = cli_value(cli, "operator");

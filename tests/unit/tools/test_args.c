@@ -94,6 +94,9 @@ static void wrong_usage_exits_2_and_says_why(void **state)
         {{"rollout", "plam", "list"}, "there is no command \"autonomy rollout plam\""},
         {{"nonsense"}, "there is no command \"autonomy nonsense\""},
         {{"ha", "split-brain", "detect"}, "there is no command \"autonomy ha split-brain\""},
+        {{"rollout", "list"}, "there is: autonomy rollout plan list"},
+        {{"plan", "list"}, "there is: autonomy rollout plan list"},
+        {{"rollout", "--output", "json"}, "autonomy rollout COMMAND"},
         {{"rollout", "plan", "list", "--nope"}, "has no flag --nope"},
         {{"rollout", "plan", "list", "-x"}, "has no flag -x"},
         {{"rollout", "plan", "describe"}, "--plan-id is required"},
@@ -171,6 +174,11 @@ static void help_on_every_level_has_an_example(void **state)
     assert_int_equal(root.exit, CLI_DONE);
     assert_non_null(strstr(root.out, "Exit codes"));
     ran_done(&root);
+    struct ran word = run("help", "rollout", "plan", NULL), flag = run("rollout", "plan", "--help", NULL);
+    assert_int_equal(word.exit, CLI_DONE);
+    assert_string_equal(word.out, flag.out);
+    ran_done(&word);
+    ran_done(&flag);
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
         struct ran ran = run(groups[i], "--help", NULL);
         assert_int_equal(ran.exit, CLI_DONE);

@@ -288,6 +288,33 @@ static void url_order_is_flag_environment_file(void **state)
     ran_done(&flag);
 }
 
+/* Goal: settings that can't be read are told, not passed over; a request id that is too long is refused, not
+ * cut. Method: a damaged file; 129 characters. */
+static void unreadable_settings_and_long_ids_are_refused(void **state)
+{
+    const struct home *home = *state;
+    char path[160], id[130];
+    snprintf(path, sizeof path, "%s/.config/autonomy/x", home->path);
+    for (char *slash = strchr(path + strlen(home->path) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        assert_int_equal(mkdir(path, 0700), 0);
+        *slash = '/';
+    }
+    snprintf(path, sizeof path, "%s/.config/autonomy/config.yaml", home->path);
+    write_text(path, "orchestrator: [\n");
+    struct ran ran = run("rollout", "plan", "list", NULL);
+    assert_int_equal(ran.exit, CLI_USAGE);
+    assert_non_null(strstr(ran.err, "config.yaml:"));
+    ran_done(&ran);
+    memset(id, 'a', 129);
+    id[129] = '\0';
+    ran = run("rollout", "plan", "pause", "--plan-id=p", "--request-id", id,
+              "--orchestrator-url=http://127.0.0.1:1", NULL);
+    assert_int_equal(ran.exit, CLI_USAGE);
+    assert_non_null(strstr(ran.err, "1 to 128 characters"));
+    ran_done(&ran);
+}
+
 /* Goal: the fallback list and a comma-separated first URL are one list, in that order, without doubles.
  * Method: the struct itself, with blanks, slashes, a missing scheme and typographic quotes. */
 static void lists_are_normalised_and_joined(void **state)
@@ -436,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refusal_after_silence_stays_unknown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_reachable_exits_3, set_up, tear_down),
         cmocka_unit_test_setup_teardown(url_order_is_flag_environment_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unreadable_settings_and_long_ids_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lists_are_normalised_and_joined, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fallback_urls_are_asked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(members_seen_last_are_asked_if_still_of_this_cluster, set_up,

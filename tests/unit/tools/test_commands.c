@@ -416,6 +416,23 @@ static void preview_works_offline(void **state)
     ran_done(&ran);
 }
 
+/* Goal: a preview changes nothing, so silence leaves nothing unknown: exit 3, no request id.
+ * Method: a server that hangs up. */
+static void preview_leaves_nothing_unknown(void **state)
+{
+    static const struct fake_reply gone = {0, "", FAKE_HANG_UP};
+    (void)state;
+    struct fake_server *server = fake_start(&gone, 1);
+    struct ran ran = run("rollback", "preview", "--target=rollout_plan", "--resource=p", "--timeout=500ms",
+                         "--orchestrator-url", server->url, NULL);
+    fake_stop(server);
+    assert_int_equal(ran.exit, CLI_UNREACHABLE);
+    assert_null(strcasestr(server->requests[0], "Idempotency-Key"));
+    assert_null(strstr(ran.err, "request id"));
+    ran_done(&ran);
+    fake_free(server);
+}
+
 /* Goal: with a server that doesn't answer, a preview of a resource still prints what is known, and exits 3.
  * Method: a dead URL. */
 static void preview_of_a_resource_without_server_still_explains(void **state)
@@ -596,6 +613,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(several_flags_go_in_one_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(plan_file_and_flags_are_joined, set_up, tear_down),
         cmocka_unit_test_setup_teardown(preview_works_offline, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(preview_leaves_nothing_unknown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(preview_of_a_resource_without_server_still_explains, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(description_shows_stages_nodes_and_revert, set_up, tear_down),

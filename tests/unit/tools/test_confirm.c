@@ -187,6 +187,23 @@ static void terminal_asks_for_the_plan_id(void **state)
     assert_int_equal(scene->server->request_count, 1);
 }
 
+/* Goal: waiting shows life on a terminal, and nothing of it in a pipe.
+ * Method: a node that says nothing for longer than a second. */
+static void waiting_shows_on_a_terminal_only(void **state)
+{
+    static const struct fake_reply silent = {0, "", FAKE_SILENT};
+    struct scene *scene = *state;
+    char text[8192];
+    char *list[] = {(char *)"autonomy", (char *)"rollout", (char *)"plan", (char *)"list",
+                    (char *)"--timeout=2500ms"};
+    scene->server->replies = &silent;
+    assert_int_equal(run_on_terminal("", 5, list, text, sizeof text), CLI_UNREACHABLE);
+    assert_non_null(strstr(text, "waiting for http://127.0.0.1:"));
+    assert_int_equal(run_detached(5, list, text, sizeof text), CLI_UNREACHABLE);
+    assert_null(strstr(text, "waiting for"));
+    fake_stop(scene->server);
+}
+
 /* Goal: colour is for terminals, and NO_COLOR ends it; a pipe never has any.
  * Method: a table with a coloured word, three ways. */
 static void colour_only_on_a_terminal(void **state)
@@ -216,6 +233,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(detached_without_consent_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flag_and_variable_are_consent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(terminal_asks_for_the_plan_id, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(waiting_shows_on_a_terminal_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(colour_only_on_a_terminal, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,8 +28,9 @@ class Skip(Exception):
 
 
 def free_base_port(nodes):
-    """A base P whose ports P+1..P+n and P+101..P+100+n are free now."""
-    for base in range(20000 + (os.getpid() * 211) % 20000, 64000, 223):
+    """A base P whose ports P+1..P+n and P+101..P+100+n are free now, below those that outgoing connections are given."""
+    start = (os.getpid() * 211) % 20000
+    for base in (10300 + (start + i * 223) % 20000 for i in range(200)):
         try:
             sockets = []
             try:

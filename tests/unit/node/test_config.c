@@ -192,6 +192,57 @@ static void shown_configuration_hides_passwords(void **state)
     config_done(&config);
 }
 
+/** Reads a file of the source tree, found from where this file lies. */
+static char *source_read(const char *path)
+{
+    char whole[1024];
+    const char *end = strstr(__FILE__, "tests/unit/node/");
+    snprintf(whole, sizeof whole, "%.*s%s", (int)(end - __FILE__), __FILE__, path);
+    FILE *file = fopen(whole, "r");
+    if (!file)
+        fail_msg("no %s", whole);
+    char *text = calloc(1, 1 << 16);
+    assert_true(fread(text, 1, (1 << 16) - 1, file) > 0);
+    fclose(file);
+    return text;
+}
+
+static unsigned described(const char *document, const char *prefix, json_t *settings)
+{
+    const char *key;
+    json_t *value;
+    unsigned count = 0;
+    json_object_foreach(settings, key, value)
+    {
+        char path[128], cell[160];
+        snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "", key);
+        if (json_is_object(value)) {
+            count += described(document, path, value);
+            continue;
+        }
+        snprintf(cell, sizeof cell, "\n| `%s` | ", path);
+        if (!strstr(document, cell))
+            fail_msg("docs/reference/configuration.md doesn't describe %s", path);
+        count++;
+    }
+    return count;
+}
+
+/* Goal: the reference describes every setting.
+ * Method: each key of the effective configuration must begin a row of the document's table. */
+static void reference_describes_every_setting(void **state)
+{
+    (void)state;
+    struct config config;
+    config_dev("/tmp/dev", &config);
+    json_t *json = config_to_json(&config);
+    char *document = source_read("docs/reference/configuration.md");
+    assert_true(described(document, "", json) > 20);
+    free(document);
+    json_decref(json);
+    config_done(&config);
+}
+
 static void development_node_starts_its_own_cluster(void **state)
 {
     (void)state;
@@ -213,6 +264,7 @@ int main(void)
         cmocka_unit_test(loopback_is_recognised),
         cmocka_unit_test(files_are_read_within_their_bound),
         cmocka_unit_test(shown_configuration_hides_passwords),
+        cmocka_unit_test(reference_describes_every_setting),
         cmocka_unit_test(development_node_starts_its_own_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

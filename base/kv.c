@@ -195,7 +195,8 @@ enum error_code kv_open(const char *folder, const struct kv_options *options, st
         return error_set(error, ERROR_INVALID, "path %.100s... is too long", folder);
     if (!options->create && !disk_exists(current))
         return error_set(error, ERROR_NOT_FOUND, "there is no store in %s", folder);
-    enum error_code code = options->wal ? kv_wal_check(folder, error) : ERROR_OK;
+    enum error_code code =
+        options->wal ? kv_wal_check(folder, options->recover_point_in_time, error) : ERROR_OK;
     if (code)
         return code;
     struct kv *self = memory_zero(1, sizeof(*self));

@@ -149,7 +149,7 @@ struct damage { /* the first thing that is no record, in the oldest file that ha
     size_t offset;
 };
 
-static enum error_code check_file(const char *path, struct damage *damage, struct error *error)
+static enum error_code check_file(const char *path, bool across, struct damage *damage, struct error *error)
 {
     uint8_t *data = NULL;
     size_t bytes = 0;
@@ -157,8 +157,8 @@ static enum error_code check_file(const char *path, struct damage *damage, struc
     if (code)
         return code;
     size_t end = skip_valid(data, bytes, 0);
-    bool follows = damage->found && end > 0; /* whole records in a later file */
-    if (!damage->found && end < bytes) {
+    bool follows = across && damage->found && end > 0;
+    if (!follows && end < bytes) {
         follows = begins_later(data, bytes, end);
         if (follows || !all_zero(data, end, bytes)) {
             damage->found = true;
@@ -173,7 +173,7 @@ static enum error_code check_file(const char *path, struct damage *damage, struc
                      damage->path, damage->offset);
 }
 
-enum error_code kv_wal_check(const char *folder, struct error *error)
+enum error_code kv_wal_check(const char *folder, bool across, struct error *error)
 {
     struct names names = {.count = 0};
     struct damage damage = {.found = false};
@@ -186,7 +186,7 @@ enum error_code kv_wal_check(const char *folder, struct error *error)
         int length = snprintf(path, sizeof(path), "%s/%06" PRIu64 ".log", folder, names.numbers[i]);
         if (length < 0 || (size_t)length >= sizeof(path))
             return error_set(error, ERROR_INVALID, "path %.100s... is too long", folder);
-        code = check_file(path, &damage, error);
+        code = check_file(path, across, &damage, error);
     }
     return code;
 }

@@ -9,5 +9,7 @@
  * leave that behind when writes are synced one after the other: what was synced has been damaged, and leaving
  * out the rest would forget it.
  *
+ * @param across  also when what follows stands in a later file; not for the strict mode, which knows which
+ * files still count
  * @return ERROR_OK, also without any log; ERROR_CORRUPT naming file and offset; ERROR_IO */
-enum error_code kv_wal_check(const char *folder, struct error *error) MUST_USE;
+enum error_code kv_wal_check(const char *folder, bool across, struct error *error) MUST_USE;

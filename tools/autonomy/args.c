@@ -147,9 +147,10 @@ const char *cli_typed(const struct cli *cli, const char *name)
 const char *cli_value(const struct cli *cli, const char *name)
 {
     const char *typed = cli_typed(cli, name);
-    if (typed)
-        return typed;
     const struct flag *flag = command_flag(cli->command, name, 0);
+    /* --operator "$UNSET" is what a runbook gives when a variable isn't set: as if it weren't there. */
+    if (typed && (*typed || !flag || flag->blank || flag->type == FLAG_SWITCH))
+        return typed;
     if (!flag)
         return NULL;
     const char *environment = flag->env ? getenv(flag->env) : NULL;
@@ -206,9 +207,11 @@ static enum cli_exit give(struct cli *cli, const struct flag *flag, const char *
 {
     if (flag->type == FLAG_WORD || flag->type == FLAG_CHOICE || flag->type == FLAG_TIME)
         value = args_fold_word(&cli->arena, value);
-    enum cli_exit exit = flag->type == FLAG_SWITCH ? CLI_DONE : check_value(cli, flag, value);
+    enum cli_exit exit = flag->type == FLAG_SWITCH || !*value ? CLI_DONE : check_value(cli, flag, value);
     if (exit != CLI_DONE)
         return exit;
+    if (flag->type == FLAG_PATH && !*value)
+        return cli_fail(cli, CLI_USAGE, "--%s is empty; is a variable unset?", flag->name);
     if (!flag->repeat && cli_typed(cli, flag->name))
         return cli_fail(cli, CLI_USAGE, "--%s was given twice", flag->name);
     cli->given[cli->given_count++] = (struct given){flag, value};
@@ -329,7 +332,7 @@ static enum cli_exit check_complete(struct cli *cli)
     const struct flag *flag;
     for (uint32_t i = 0; (flag = command_flag_at(cli->command, i)); i++) {
         const char *value = cli_value(cli, flag->name);
-        if (flag->required && (!value || !*value))
+        if (flag->required && (!value || (!*value && !flag->blank)))
             return cli_fail(cli, CLI_USAGE, "--%s is required: --%s %s%s%s\nexample: %s", flag->name,
                             flag->name, flag->value, flag->env ? ", or set " : "", flag->env ? flag->env : "",
                             cli->command->example);

@@ -45,6 +45,7 @@ struct flag {
     char letter;          /* 'f' for -f; 0: none */
     bool required;        /* after the environment had its say */
     bool repeat;          /* may be given several times */
+    bool blank;           /* an empty text is a value; elsewhere it counts as not given */
     const char *value;    /* what help calls it: "PLAN" */
     const char *choices;  /* CHOICE: "retry|rollback" */
     const char *env;      /* environment variable that stands in for it */

@@ -43,6 +43,8 @@ struct service {
     uint32_t act_status;
     json_t *act_json;
     char file[512];
+    char folder[256]; /* of the state */
+    struct span body; /* instead of what a change really answers */
 };
 
 static uint64_t monotonic_ms(const struct service *self)
@@ -71,6 +73,7 @@ static void apply_one(struct service *self, struct bytes *command, struct outcom
     self->status.audit_seq = state.audit_seq;
     self->status.mirror_seq = state.audit_seq;
     memcpy(self->status.digest, state.digest, DIGEST_BYTES);
+    struct span body = self->body.data != NULL ? self->body : result.body;
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->lock);
     *out = (struct outcome){.code = result.code,
@@ -78,7 +81,7 @@ static void apply_one(struct service *self, struct bytes *command, struct outcom
                             .term = FAKE_TERM,
                             .audit_seq = result.audit_seq,
                             .repeated = result.repeated,
-                            .body = result.body};
+                            .body = body};
 }
 
 static void fail_with(struct outcome *out, enum error_code code, const char *message)
@@ -277,6 +280,7 @@ struct service *service_fake_new(const char *folder)
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->changed, NULL);
     fill_status(&self->status);
+    snprintf(self->folder, sizeof(self->folder), "%s", folder);
     CHECK(fsm_open(folder, true, &self->fsm, &error) == ERROR_OK, "%s", error.message);
     take_office(self);
     int failed = pthread_create(&self->thread, NULL, loop, self);
@@ -375,6 +379,27 @@ void service_fake_act_answer(struct service *self, uint32_t status, struct json_
     self->act_json = json;
     self->act_status = status;
     pthread_mutex_unlock(&self->lock);
+}
+
+void service_fake_body(struct service *self, struct span body)
+{
+    pthread_mutex_lock(&self->lock);
+    self->body = body;
+    pthread_mutex_unlock(&self->lock);
+}
+
+void service_fake_tamper(struct service *self, void (*change)(struct kv *kv))
+{
+    struct error error = {0};
+    struct kv_options options = {0};
+    struct kv *kv = NULL;
+    CHECK(fsm_flush(self->fsm, &error) == ERROR_OK, "%s", error.message);
+    fsm_close(self->fsm);
+    CHECK(kv_open(self->folder, &options, &kv, &error) == ERROR_OK, "%s", error.message);
+    change(kv);
+    CHECK(kv_flush(kv, &error) == ERROR_OK, "%s", error.message);
+    kv_close(kv);
+    CHECK(fsm_open(self->folder, false, &self->fsm, &error) == ERROR_OK, "%s", error.message);
 }
 
 void service_fake_file(struct service *self, const char *path)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/kv.h"
 #include "node/service.h"
 
 /** @param folder  for the state; must be new or empty */
@@ -36,6 +37,11 @@ struct service_status *service_fake_status_lock(struct service *self);
 void service_fake_status_unlock(struct service *self);
 /** What the next acts and checkpoints answer. @param json  stolen */
 void service_fake_act_answer(struct service *self, uint32_t status, struct json_t *json);
+/** What every change seems to answer: its body as bytes. @param body  borrowed; NULL data: the real one again
+ */
+void service_fake_body(struct service *self, struct span body);
+/** The store as it is on disk, for a change behind the state machine's back. Nothing may be under way. */
+void service_fake_tamper(struct service *self, void (*change)(struct kv *kv));
 /** The folder and only file that service_checkpoint_file knows. */
 void service_fake_file(struct service *self, const char *path);
 

@@ -55,6 +55,18 @@ static void unknown_route(void **state)
     assert_no_change(*state);
 }
 
+/* Goal: a path that isn't text is 400, whatever route it might have meant.
+ * Method: a damaged escape, an escaped NUL, a byte that isn't UTF-8. */
+static void damaged_path(void **state)
+{
+    expect(*state, "GET", "/v1/flags/%zz", NULL, 400, "malformed", "escape");
+    expect(*state, "GET", "/v1/flags/a%00b", NULL, 400, "malformed", "escape");
+    expect(*state, "GET", "/v1/flags/%ff", NULL, 400, "malformed", "UTF-8");
+    expect(*state, "POST", "/v1/ha/failover", "[", 400, "malformed", "");
+    expect(*state, "POST", "/v1/ha/members", "[", 400, "malformed", "");
+    assert_no_change(*state);
+}
+
 /* Goal: another method than a path has is 405 and Allow names those it has.
  * Method: DELETE on a flag, and a method nobody knows. */
 static void unknown_method(void **state)
@@ -430,6 +442,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(unknown_route, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damaged_path, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_method, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_field, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_query_argument, set_up, tear_down),

@@ -324,8 +324,15 @@ static void large_file_arrives_whole(void **state)
  * Method: opens a second server on the first one's port; then addresses of no form. */
 static void port_in_use_and_bad_addresses(void **state)
 {
-    static const char *const bad[] = {
-        "", "7101", ":7101", "127.0.0.1:", "127.0.0.1:port", "256.1.1.1:7101", "127.0.0.1:99999"};
+    static const char *const bad[] = {"",
+                                      "7101",
+                                      ":7101",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:port",
+
+                                      "127.0.0.1:99999",
+                                      "192.0.2.1:7101",
+                                      "no.such.host.invalid:7101"};
     struct http_fixture *self = *state;
     struct http_server *server = NULL;
     struct error error = {0};

@@ -156,6 +156,50 @@ static void health_tells_the_state(void **state)
     service_fake_status_unlock(self->service);
 }
 
+/* Goal: a node that leads but has not taken office, or stops, is not the write authority and says why.
+ * Method: each of the two on the fake. */
+static void write_ready_names_the_obstacle(void **state)
+{
+    struct http_fixture *self = *state;
+    struct service_status *status = service_fake_status_lock(self->service);
+    status->write_ready = false;
+    status->consensus.ready = false;
+    service_fake_status_unlock(self->service);
+    check(self, "GET", "/v1/health/write-ready", NULL, 503, "reason", "this node has not taken office yet",
+          END);
+    check(self, "GET", "/v1/health/leader", NULL, 200, "session_lock_held", "false", END);
+    status = service_fake_status_lock(self->service);
+    status->stopping = true;
+    service_fake_status_unlock(self->service);
+    check(self, "GET", "/v1/health/write-ready", NULL, 503, "reason", "this node is shutting down", END);
+    check(self, "GET", "/v1/health/read-ready", NULL, 503, "reason", "this node is shutting down", END);
+}
+
+/* Goal: the role is that of the answering node: who leads, stands, follows, or has no vote.
+ * Method: the fake in each role; a member that nobody named is shown by its number. */
+static void role_is_the_nodes_own(void **state)
+{
+    static const struct {
+        enum consensus_role role;
+        enum member_role member;
+        const char *text;
+    } rows[] = {{CONSENSUS_LEADER, MEMBER_VOTER, "leader"},
+                {CONSENSUS_CANDIDATE, MEMBER_VOTER, "candidate"},
+                {CONSENSUS_FOLLOWER, MEMBER_VOTER, "follower"},
+                {CONSENSUS_FOLLOWER, MEMBER_STANDBY, "standby"},
+                {CONSENSUS_FOLLOWER, MEMBER_SPARE, "spare"}};
+    struct http_fixture *self = *state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct service_status *status = service_fake_status_lock(self->service);
+        status->consensus.role = rows[i].role;
+        status->consensus.members[0].role = rows[i].member;
+        status->member_count = 0;
+        service_fake_status_unlock(self->service);
+        check(self, "GET", "/v1/ha/status", NULL, 200, "role", rows[i].text, "members.0.name", "n1",
+              "members.1.name", "0000000000000002", "members.1.url", "null", END);
+    }
+}
+
 /* Goal: the health of the audit mirror is told, always with 200.
  * Method: in step, behind, failed. */
 static void audit_health_tells_the_mirror(void **state)
@@ -467,6 +511,8 @@ static void rollback_refusals(void **state)
          "nope", 404},
         {"execute", "{\"target\":\"rollout_plan\",\"resource\":\"p-1\"}", "invalid_field", "reason", 422},
         {"execute", "{\"target\":\"ha_leader_resign\"}", "invalid_field", "reason", 422},
+        {"execute", "{\"target\":\"ha_leader_resign\",\"strategy\":\"halt\",\"reason\":\"r\"}",
+         "invalid_field", "halt", 422},
         {"execute", "{\"target\":\"ha_leader_resign\",\"resource\":\"n1\",\"reason\":\"r\"}", "invalid_field",
          "current", 422},
         {"execute", "{\"target\":\"ha_leader_resign\",\"preview_token\":\"t\",\"reason\":\"r\"}",
@@ -713,6 +759,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_answer_has_its_headers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(head_is_get_without_body, set_up, tear_down),
         cmocka_unit_test_setup_teardown(health_tells_the_state, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(write_ready_names_the_obstacle, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(role_is_the_nodes_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(audit_health_tells_the_mirror, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ha_status_has_the_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(quorum_status_has_the_keys, set_up, tear_down),

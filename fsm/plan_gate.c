@@ -72,7 +72,7 @@ static bool health_passed(const struct plan_stage *stage, char *detail)
     if (good + bad == 0)
         snprintf(detail, GATE_DETAIL_BYTES, "no node has reported yet");
     else if (bad == 0)
-        snprintf(detail, GATE_DETAIL_BYTES, "%" PRIu64 " nodes activated, none failed", good);
+        snprintf(detail, GATE_DETAIL_BYTES, "%" PRIu64 " node%s activated, none failed", PLAN_NODES(good));
     else
         snprintf(detail, GATE_DETAIL_BYTES, "%" PRIu64 " of %" PRIu64 " nodes failed", bad, good + bad);
     return good > 0 && bad == 0;

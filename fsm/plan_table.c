@@ -1,6 +1,7 @@
 /* The transition tables. A pair that is not listed is refused and changes nothing. */
 #include "fsm/plan_table.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -165,9 +166,10 @@ enum result_code plan_allows(const struct plan *plan, enum plan_event event, cha
     }
     if (rule->need == NEED_NO_ACTIVATION && exposed_nodes(plan) > 0) {
         snprintf(why, PLAN_WHY_BYTES,
-                 "%llu nodes have activated plan \"%s\", so it can't be cancelled; use recover with strategy "
+                 "plan \"%s\" is activated on %" PRIu64
+                 " node%s and can't be cancelled; use recover with strategy "
                  "rollback",
-                 (unsigned long long)exposed_nodes(plan), plan->plan_id);
+                 plan->plan_id, PLAN_NODES(exposed_nodes(plan)));
         return RESULT_PLAN_ACTIVATED;
     }
     return RESULT_OK;

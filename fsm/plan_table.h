@@ -54,6 +54,9 @@ const struct plan_rule *plan_rule_find(enum plan_event event, enum plan_phase fr
 const struct plan_event_info *plan_event_info(enum plan_event event);
 bool plan_phase_terminal(enum plan_phase phase);
 
+/** Two arguments for "%" PRIu64 " node%s". */
+#define PLAN_NODES(count) (count), (count) == 1 ? "" : "s"
+
 #define PLAN_WHY_BYTES 384u
 /** Whether the event may happen to the plan now.
  * @param why  one sentence, when it may not

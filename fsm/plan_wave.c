@@ -153,21 +153,21 @@ const char *plan_revert_message(const struct plan *plan, struct arena *arena)
     const uint64_t reverted = plan_sum(plan, NODE_REVERTED), broken = plan_sum(plan, NODE_REVERT_FAILED);
     switch ((enum revert_state)revert->state) {
     case REVERT_KEPT:
-        return arena_printf(arena, "%" PRIu64 " nodes keep version %s, as asked for", waiting,
-                            plan->artifact.version);
+        return arena_printf(arena, "version %s stays on %" PRIu64 " node%s, as asked for",
+                            plan->artifact.version, PLAN_NODES(waiting));
     case REVERT_NO_TARGET:
         return arena_printf(
-            arena, "the plan names no artifact.previous_version, so %" PRIu64 " nodes keep version %s",
-            waiting, plan->artifact.version);
+            arena, "the plan names no artifact.previous_version, so version %s stays on %" PRIu64 " node%s",
+            plan->artifact.version, PLAN_NODES(waiting));
     case REVERT_RUNNING:
     case REVERT_DONE:
         if (revert->nodes == 0)
             return "no node had activated the artifact";
-        return arena_printf(
-            arena,
-            "%" PRIu64 " of %" PRIu64 " nodes are back on version %s; %" PRIu64
-            " were offered it and have not answered, %" PRIu64 " wait for the offer, %" PRIu64 " failed",
-            reverted, revert->nodes, plan->artifact.previous_version, offered, waiting, broken);
+        return arena_printf(arena,
+                            "version %s is back on %" PRIu64 " of %" PRIu64 " node%s; %" PRIu64
+                            " have not answered yet, %" PRIu64 " wait for the offer, %" PRIu64 " failed",
+                            plan->artifact.previous_version, reverted, PLAN_NODES(revert->nodes), offered,
+                            waiting, broken);
     case REVERT_NONE:
         break;
     }

@@ -1,4 +1,5 @@
 /* rollback preview against the state: what would happen to this plan now. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -32,13 +33,16 @@ static uint64_t nodes_affected(const struct plan *plan, enum plan_event event)
 
 static const char *plan_message(const struct plan *plan, enum plan_event event, struct arena *arena)
 {
-    const unsigned long long exposed = plan_exposed(plan);
+    const uint64_t exposed = plan_exposed(plan);
     if (event == EVENT_ROLLBACK && exposed > 0 && plan->artifact.previous_version == NULL)
-        return arena_printf(arena, "%llu nodes keep version %s: the plan names no artifact.previous_version",
-                            exposed, plan->artifact.version);
+        return arena_printf(
+            arena, "version %s would stay on %" PRIu64 " node%s: the plan names no artifact.previous_version",
+            plan->artifact.version, PLAN_NODES(exposed));
+    if (event == EVENT_ROLLBACK && exposed > 0)
+        return arena_printf(arena, "version %s would be offered to %" PRIu64 " node%s",
+                            plan->artifact.previous_version, PLAN_NODES(exposed));
     if (event == EVENT_ROLLBACK)
-        return arena_printf(arena, "%llu nodes would be offered version %s", exposed,
-                            exposed == 0 ? "(none needed)" : plan->artifact.previous_version);
+        return "no node has activated the artifact";
     return NULL;
 }
 

@@ -53,8 +53,7 @@ static void rollback_offers_the_previous_version_to_activated_nodes(void **state
     const struct result answer = recover(fixture, "rollback");
     assert_string_equal(
         fixture_text(fixture, answer, "message"),
-        "0 of 2 nodes are back on version 1; 2 were offered it and have not answered, 0 wait for the "
-        "offer, 0 failed");
+        "version 1 is back on 0 of 2 nodes; 2 have not answered yet, 0 wait for the offer, 0 failed");
     assert_string_equal(node_state(fixture, "active"), "revert_offered");
     assert_string_equal(node_state(fixture, "broke"), "revert_offered");
     assert_string_equal(node_state(fixture, "offered"), "offered");
@@ -137,7 +136,7 @@ static void keep_leaves_nodes_as_they_are(void **state)
     report(fixture, "x", "activated");
     report(fixture, "y", "offered");
     const struct result answer = roll_back(fixture, "immediate", "keep");
-    assert_string_equal(fixture_text(fixture, answer, "message"), "1 nodes keep version 2, as asked for");
+    assert_string_equal(fixture_text(fixture, answer, "message"), "version 2 stays on 1 node, as asked for");
     report(fixture, "y", "activated");
     assert_string_equal(node_state(fixture, "x"), "activated");
     assert_string_equal(node_state(fixture, "y"), "activated");
@@ -160,7 +159,7 @@ static void without_a_previous_version_nodes_keep_what_they_run(void **state)
     const struct result answer = recover(fixture, "rollback");
     assert_result(answer, RESULT_OK);
     assert_string_equal(fixture_text(fixture, answer, "message"),
-                        "the plan names no artifact.previous_version, so 1 nodes keep version 2");
+                        "the plan names no artifact.previous_version, so version 2 stays on 1 node");
     assert_string_equal(plan_at(fixture, "revert.state"), "no_target");
     assert_string_equal(plan_at(fixture, "revert.policy"), "keep");
     assert_string_equal(node_state(fixture, "x"), "activated");

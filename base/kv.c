@@ -31,7 +31,8 @@
 #define LOOKS_A_FLUSH         500 /* a second */
 
 struct kv {
-    rocksdb_t *db; /* NULL while a recovery has failed */
+    rocksdb_t *db;               /* NULL while a recovery has failed, */
+    enum error_code closed_code; /* then: why */
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
     rocksdb_block_based_table_options_t *table;
@@ -98,7 +99,8 @@ static enum error_code done(const struct kv *self, const char *what, char *text,
 
 static enum error_code not_open(const struct kv *self, struct error *error)
 {
-    return error_set(error, ERROR_IO, "store %s is closed: it could not be opened again", self->folder);
+    return error_set(error, self->closed_code, "store %s is closed: it could not be opened again",
+                     self->folder);
 }
 
 /* --- opening
@@ -231,7 +233,7 @@ enum error_code kv_recover(struct kv *self, struct error *error)
     CHECK(self->open == 0, "store %s recovers under %u snapshots and iterators", self->folder, self->open);
     if (self->db)
         rocksdb_close(self->db);
-    enum error_code code = open_inside(self, error);
+    enum error_code code = self->closed_code = open_inside(self, error);
     pthread_rwlock_unlock(&self->use);
     return code;
 }

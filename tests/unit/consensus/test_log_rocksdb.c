@@ -462,10 +462,13 @@ static int full_disk_main(const char *root)
     CHECK(log_durable_index(node.log) < appended, "a full disk took %llu entries",
           (unsigned long long)appended);
     CHECK(log_durable_index(node.log) > GROUP, "the reserve didn't help");
+    enum error_code vote = log_vote_write(node.log, 2, 5, &node.error); /* no space is no failing disk */
+    CHECK(vote == ERROR_OK || vote == ERROR_NO_SPACE, "%s", node.error.message);
     small_disk_clear(root);
     run_some(&node, appended);
     CHECK(log_durable_index(node.log) == appended, "after space returned %llu of %llu are durable",
           (unsigned long long)log_durable_index(node.log), (unsigned long long)appended);
+    CHECK(log_vote_write(node.log, 3, 6, &node.error) == ERROR_OK, "%s", node.error.message);
     assert_entries(node.log, NULL);
     for (int turns = 0; turns < 2000 && log_space_low(node.log, 1000); turns++) {
         log_tick(node.log);

@@ -37,7 +37,8 @@ void bytes_printf(struct bytes *self, const char *format, ...) __attribute__((fo
 /** Makes room for `length` more bytes and returns where to write them; NULL (and overflow) past the bound. */
 uint8_t *bytes_extend(struct bytes *self, size_t length);
 struct span bytes_span(const struct bytes *self);
-/** Hands the memory over: NUL-terminated beyond its length; the caller frees it. The buffer is empty again. */
+/** Hands the memory over: NUL-terminated beyond its length; the caller frees it. The buffer is empty again.
+ */
 uint8_t *bytes_take(struct bytes *self, size_t *length);
 
 /* Fixed-width big-endian integers: they sort as they count, so keys use them. */

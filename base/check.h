@@ -8,10 +8,10 @@ _Noreturn void check_failed(const char *file, int line, const char *condition, c
     __attribute__((format(printf, 4, 5)));
 
 /** CHECK(count <= capacity, "count %u of %u", count, capacity): the values are part of the message. */
-#define CHECK(condition, ...)                                                                                 \
-    do {                                                                                                      \
-        if (__builtin_expect(!(condition), 0))                                                                \
-            check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                                        \
+#define CHECK(condition, ...)                                                                                \
+    do {                                                                                                     \
+        if (__builtin_expect(!(condition), 0))                                                               \
+            check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                                       \
     } while (0)
 
 /** malloc, calloc, realloc and strdup that abort when memory ends: there is no state worth acting on then. */

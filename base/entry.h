@@ -1,4 +1,5 @@
-/* What consensus and the state machine hand each other: log entries in, results out. Neither knows the other. */
+/* What consensus and the state machine hand each other: log entries in, results out. Neither knows the other.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -6,8 +6,8 @@
 
 #include <stdarg.h>
 
-#define MUST_USE      __attribute__((warn_unused_result))
-#define PRINTF(f, a)  __attribute__((format(printf, f, a)))
+#define MUST_USE     __attribute__((warn_unused_result))
+#define PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 enum error_code {
     ERROR_OK = 0,
@@ -34,10 +34,12 @@ enum error_code {
 
 struct error {
     enum error_code code;
-    char message[ERROR_MESSAGE_BYTES]; /* UTF-8, one sentence, never empty when code is set; cut, never overrun */
+    char message[ERROR_MESSAGE_BYTES]; /* UTF-8, one sentence, never empty when code is set; cut, never
+                                          overrun */
 };
 
-/** Fills `error` (may be NULL) and returns `code`, so that a failing function ends with `return error_set(...)`. */
+/** Fills `error` (may be NULL) and returns `code`, so that a failing function ends with `return
+ * error_set(...)`. */
 enum error_code error_set(struct error *error, enum error_code code, const char *format, ...) PRINTF(3, 4);
 enum error_code error_setv(struct error *error, enum error_code code, const char *format, va_list arguments);
 

@@ -1,7 +1,7 @@
 /* One line an event, on stderr: `2026-01-02T03:04:05.678Z info consensus elected term=4 node=n1`.
  *
- * logfmt: a person reads it, a machine splits it, journald keeps it. Values with blanks or quotes are quoted and escaped;
- * a line is cut at 2 KiB, never torn: it is written with one write(2). Safe from any thread. */
+ * logfmt: a person reads it, a machine splits it, journald keeps it. Values with blanks or quotes are quoted
+ * and escaped; a line is cut at 2 KiB, never torn: it is written with one write(2). Safe from any thread. */
 #pragma once
 
 #include <stdarg.h>
@@ -9,7 +9,8 @@
 enum logger_level { LOGGER_ERROR, LOGGER_WARN, LOGGER_INFO, LOGGER_DEBUG };
 
 void logger_level_set(enum logger_level level);
-/** @param module  "wire"; @param event  what happened, a few words; the rest is printf for `key=value key=value`. */
+/** @param module  "wire"; @param event  what happened, a few words; the rest is printf for `key=value
+ * key=value`. */
 void logger_write(enum logger_level level, const char *module, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -1,7 +1,8 @@
 /* A thread that does one job after the other, and tells the loop when each is done.
  *
- * Why it exists: the loop never waits for the disk. The log's sync, a store's flush, a checkpoint, a fetched file run here.
- * This is the only place where such work crosses threads, so it has the one lock; the modules that use it have none.
+ * Why it exists: the loop never waits for the disk. The log's sync, a store's flush, a checkpoint, a fetched
+ * file run here. This is the only place where such work crosses threads, so it has the one lock; the modules
+ * that use it have none.
  *
  * Invariants:
  *   (1) jobs run in the order they were submitted, one at a time;
@@ -22,7 +23,8 @@ struct worker_job {
 };
 
 /** @param name  the thread's name, at most 15 bytes: "log", "store" */
-enum error_code worker_open(struct uv_loop_s *loop, const char *name, struct worker **out, struct error *error) MUST_USE;
+enum error_code worker_open(struct uv_loop_s *loop, const char *name, struct worker **out,
+                            struct error *error) MUST_USE;
 void worker_submit(struct worker *self, struct worker_job *job);
 /** Waits for the jobs that were submitted, and those that their `done` submits, and runs their `done`. */
 void worker_drain(struct worker *self);

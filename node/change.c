@@ -185,6 +185,11 @@ static void keep_result(struct change *change, const struct result *result)
     change->outcome.body = span_of(change->body, result->body.bytes);
 }
 
+static bool is_final(enum error_code code)
+{
+    return code == ERROR_BUSY || code == ERROR_NO_SPACE || code == ERROR_TOO_BIG || code == ERROR_INVALID;
+}
+
 static void on_proposed(void *context, const struct result *result, const struct error *error)
 {
     struct change *change = context;
@@ -198,18 +203,17 @@ static void on_proposed(void *context, const struct result *result, const struct
         change_mirror(change);
         return;
     }
-    if (error->code == ERROR_NOT_LEADER)
+    /* Whatever isn't "unknown" is a certain "not in the log": it never left the queue. */
+    if (error->code != ERROR_UNKNOWN)
         change->maybe = change->maybe_before;
-    if (change->forwarded) { /* the node that sent it looks for the next leader */
-        change_fail(change, change->maybe ? ERROR_UNKNOWN : error->code, error->message);
-        return;
-    }
-    change_retry(change, error->message);
-}
-
-static bool is_final(enum error_code code)
-{
-    return code == ERROR_BUSY || code == ERROR_NO_SPACE || code == ERROR_TOO_BIG || code == ERROR_INVALID;
+    bool over =
+        change->forwarded || is_final(error->code); /* the node that sent it looks for the next leader */
+    if (over && change->maybe)
+        change_fail(change, ERROR_UNKNOWN, error->message);
+    else if (over)
+        change_fail(change, error->code, error->message);
+    else
+        change_retry(change, error->message);
 }
 
 /** @return false when this node doesn't lead */

@@ -205,7 +205,9 @@ static void on_change(void *context)
 static void on_fatal(void *context, const struct error *error)
 {
     struct cluster_node *node = context;
-    cluster_report(node->cluster, "node %u can't go on: %s", node->number, error->message);
+    node->cluster->fatals++;
+    if (!node->cluster->options.expect_fatal)
+        cluster_report(node->cluster, "node %u can't go on: %s", node->number, error->message);
 }
 
 static enum error_code open_node(struct cluster_node *node, struct error *error)
@@ -219,6 +221,7 @@ static enum error_code open_node(struct cluster_node *node, struct error *error)
         .election_timeout_ms = ELECTION_TIMEOUT_MS,
         .heartbeat_ms = HEARTBEAT_MS,
         .snapshot_entries = snapshot_entries == 0 ? CLUSTER_INDEX_MAX : snapshot_entries,
+        .reserve_bytes = self->options.reserve_bytes,
         .trailing_entries = snapshot_entries == 0 ? CLUSTER_INDEX_MAX : self->options.trailing_entries,
         .seed = self->options.seed * 31 + node->number * 7 + node->life * 1009,
         .rules_off = self->options.rules_off,

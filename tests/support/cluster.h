@@ -27,6 +27,8 @@ struct cluster_options {
     uint32_t sync_max_ms;                        /* of a write to the log */
     uint32_t loss_ppm, double_ppm;
     bool keep_order;
+    bool expect_fatal; /* a node that can't go on is no violation */
+    uint64_t reserve_bytes;
 };
 
 struct cluster;
@@ -120,6 +122,7 @@ enum error_code cluster_begin_assign(struct cluster *self, uint32_t leader, uint
 enum error_code cluster_begin_remove(struct cluster *self, uint32_t leader, uint32_t node);
 enum error_code cluster_begin_transfer(struct cluster *self, uint32_t leader);
 
+uint32_t cluster_fatals(const struct cluster *self);           /* nodes that said they can't go on */
 uint64_t cluster_random(struct cluster *self, uint64_t limit); /* 0 .. limit - 1 */
 
 /* --- random schedules

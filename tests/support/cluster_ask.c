@@ -69,6 +69,11 @@ uint64_t cluster_snapshots(const struct cluster *self)
     return self->flushes;
 }
 
+uint32_t cluster_fatals(const struct cluster *self)
+{
+    return self->fatals;
+}
+
 uint64_t cluster_reads(const struct cluster *self)
 {
     return self->reads;

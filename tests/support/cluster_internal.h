@@ -95,6 +95,7 @@ struct cluster {
         uint64_t leader;
     } leaders[CLUSTER_TERMS_MAX];
     uint32_t leader_count;
+    uint32_t fatals;
     char violation[512];
 };
 

@@ -113,9 +113,7 @@ enum error_code audit_chain_next(struct audit_chain *chain, const struct audit_r
     return ERROR_OK;
 }
 
-/* --- filters
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- filters --- */
 
 static bool name_known(const char *const *names, uint32_t count, const char *name)
 {

@@ -92,9 +92,7 @@ uint64_t audit_append(struct store *store, struct arena *arena, const struct aud
     return whole.seq;
 }
 
-/* --- querying
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- querying --- */
 
 #define QUERY_ARENA_BYTES                                                                                    \
     (1024u * 1024u) /* one record: a command's bytes at most, with room for its pointers */

@@ -25,9 +25,7 @@
 
 static const uint8_t head_template[ENVELOPE_HEAD_BYTES] = {0x99, FSM_FORMAT, 0xce, 0, 0, 0, 0, 0xcf};
 
-/* --- the table
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the table --- */
 
 struct command_group {
     const struct command_entry *entries;

@@ -43,9 +43,7 @@ static const struct field failover_outcome_fields[] = {
 const struct schema failover_outcome_schema =
     SCHEMA("failover.outcome", struct failover_outcome, failover_outcome_fields);
 
-/* --- request
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- request --- */
 
 struct action_first {
     struct apply *apply;
@@ -141,9 +139,7 @@ void failover_request_apply(struct apply *apply, const void *data)
     value_text(answer, "previous_holder", holder_label(apply));
 }
 
-/* --- outcome
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- outcome --- */
 
 static void record_outcome(struct apply *apply, const struct action *action,
                            const struct failover_outcome *body, const struct epoch *now, uint32_t category,
@@ -241,9 +237,7 @@ enum error_code view_open_actions(struct view *self, struct arena *arena, struct
     return code;
 }
 
-/* --- lost quorum
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- lost quorum --- */
 
 /* Loss of quorum can't be committed while it lasts, so every node that saw it reports it afterwards. The
  * first report of a loss is its record; reports of the same loss (their times overlap) become its evidence.

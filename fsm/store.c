@@ -155,9 +155,7 @@ enum error_code store_meta_read(struct kv *kv, const struct kv_snapshot *snapsho
     return code;
 }
 
-/* --- keys
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- keys --- */
 
 struct store_key store_key1(char prefix, struct span part)
 {

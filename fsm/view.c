@@ -53,9 +53,7 @@ uint64_t view_audit_last(const struct view *self)
     return self->meta.audit_seq;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 void view_fail(struct view *self, enum error_code code, const char *format, ...)
 {
@@ -143,9 +141,7 @@ enum error_code view_digest(struct view *self, uint64_t index, uint8_t out[DIGES
     return code;
 }
 
-/* --- pages
- * --------------------------------------------------------------------------------------------------------------
- */
+/* --- pages --- */
 
 #define CURSOR_CHECK_BYTES 4u
 

@@ -241,7 +241,7 @@ static enum error_code command_apply(struct fsm *self, const struct entry *entry
     };
     bytes_init(&apply.body, RESULT_BODY_BYTES_MAX);
     store_entry_begin(self->store);
-    request_expire(self->store, meta->time_ms);
+    request_expire(self->store, meta->time_ms, REQUEST_EXPIRE_MAX);
     store_entry_settle(self->store); /* a refusal doesn't bring back what has expired */
     command_run(&apply, &command, out);
     bytes_append(&self->bodies, apply.body.data, apply.body.length);

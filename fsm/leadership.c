@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "fsm/plan.h"
+#include "fsm/request.h"
 #include "fsm/view.h"
 
 const char *const leader_cause_names[LEADER_CAUSE_COUNT] = {"election", "transfer", "crash"};
@@ -221,6 +222,7 @@ static void leader_elected_apply(struct apply *apply, const void *data)
 static void tick_apply(struct apply *apply, const void *data)
 {
     const struct tick *body = data;
+    request_expire(apply->store, apply->time_ms, REQUEST_EXPIRE_TICK_MAX);
     plan_tick(apply, body->stuck_after_ms);
 }
 

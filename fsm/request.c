@@ -88,12 +88,15 @@ void request_remember(struct store *store, const struct store_key *key, const st
         *store_oldest_request_ms(store) = request->time_ms; /* it is the only one */
 }
 
+struct expired_row {
+    uint64_t time_ms, index;
+    uint8_t id[DIGEST_BYTES];
+};
 struct expired {
-    uint64_t until_ms;                             /* what was remembered then or before may leave */
-    uint64_t oldest_ms;                            /* of those that stay; UINT64_MAX: none does */
-    struct store_key keys[REQUEST_EXPIRE_MAX];     /* by time */
-    struct store_key requests[REQUEST_EXPIRE_MAX]; /* by id */
-    uint32_t count;
+    uint64_t until_ms;  /* what was remembered then or before may leave */
+    uint64_t oldest_ms; /* of those that stay; UINT64_MAX: none does */
+    struct expired_row rows[REQUEST_EXPIRE_TICK_MAX];
+    uint32_t count, count_max;
 };
 
 static bool expired_visit(void *context, struct span key, struct span value)
@@ -104,26 +107,29 @@ static bool expired_visit(void *context, struct span key, struct span value)
     const uint8_t *by_time = key.data;
     const uint8_t *by_id = value.data;
     const uint64_t time_ms = get_u64(by_time + 1);
-    if (time_ms > expired->until_ms || expired->count == REQUEST_EXPIRE_MAX) {
+    if (time_ms > expired->until_ms || expired->count == expired->count_max) {
         expired->oldest_ms = time_ms;
         return false;
     }
-    expired->keys[expired->count] = store_key1('R', span_of(by_time + 1, key.bytes - 1));
-    expired->requests[expired->count] = store_key1('r', span_of(by_id + 1, value.bytes - 1));
-    expired->count++;
+    struct expired_row *row = &expired->rows[expired->count++];
+    row->time_ms = time_ms;
+    row->index = get_u64(by_time + 9);
+    memcpy(row->id, by_id + 1, DIGEST_BYTES);
     return true;
 }
 
-void request_expire(struct store *store, uint64_t time_ms)
+void request_expire(struct store *store, uint64_t time_ms, uint32_t count_max)
 {
     struct store_meta *meta = store_meta(store);
     uint64_t *oldest_ms = store_oldest_request_ms(store);
+    CHECK(count_max <= REQUEST_EXPIRE_TICK_MAX, "%u at once", count_max);
     if (meta->request_count == 0 || time_ms < REQUEST_KEEP_MS || *oldest_ms > time_ms - REQUEST_KEEP_MS)
         return;
     struct expired expired;
     expired.until_ms = time_ms - REQUEST_KEEP_MS;
     expired.oldest_ms = UINT64_MAX;
     expired.count = 0;
+    expired.count_max = count_max;
     const struct store_key prefix = store_key1('R', span_of(NULL, 0));
     store_scan(store, &prefix, false, expired_visit, &expired);
     if (store_failed(store))
@@ -131,8 +137,10 @@ void request_expire(struct store *store, uint64_t time_ms)
     CHECK(expired.count <= meta->request_count, "%u requests expire of %llu", expired.count,
           (unsigned long long)meta->request_count);
     for (uint32_t i = 0; i < expired.count; i++) {
-        store_delete(store, &expired.keys[i]);
-        store_delete(store, &expired.requests[i]);
+        const struct store_key by_time = expiry_key(expired.rows[i].time_ms, expired.rows[i].index);
+        const struct store_key by_id = store_key1('r', span_of(expired.rows[i].id, DIGEST_BYTES));
+        store_delete(store, &by_time);
+        store_delete(store, &by_id);
     }
     meta->request_count -= expired.count;
     *oldest_ms = expired.oldest_ms;

@@ -10,10 +10,11 @@
 
 #include "fsm/store.h"
 
-#define REQUEST_KEEP_MS     (24ull * 60 * 60 * 1000) /* a retry later than this is a new request */
-#define REQUESTS_MAX        1000000ull               /* about 400 MB of store at most */
-#define REQUEST_EXPIRE_MAX  64u                      /* that one entry removes: bounds its time */
-#define REQUEST_DEADLINE_MS 60000ull /* expiry deadlines are rounded up to this: one tick serves many */
+#define REQUEST_KEEP_MS         (24ull * 60 * 60 * 1000) /* a retry later than this is a new request */
+#define REQUESTS_MAX            1000000ull               /* about 400 MB of store at most */
+#define REQUEST_EXPIRE_MAX      64u                      /* that one entry removes: bounds its time */
+#define REQUEST_EXPIRE_TICK_MAX 1024u    /* that a tick removes beyond: it has little else to do */
+#define REQUEST_DEADLINE_MS     60000ull /* expiry deadlines are rounded up to this: one tick serves many */
 
 struct view;
 
@@ -36,7 +37,8 @@ enum request_state request_find(struct store *store, struct arena *arena, const 
                                 const uint8_t body_hash[DIGEST_BYTES], struct request *out);
 bool request_table_full(struct store *store);
 void request_remember(struct store *store, const struct store_key *key, const struct request *request);
-/** Removes what is older than REQUEST_KEEP_MS at `time_ms`, oldest first, at most REQUEST_EXPIRE_MAX. */
-void request_expire(struct store *store, uint64_t time_ms);
+/** Removes what is older than REQUEST_KEEP_MS at `time_ms`, oldest first, at most `count_max` of them (which
+ * is at most REQUEST_EXPIRE_TICK_MAX). */
+void request_expire(struct store *store, uint64_t time_ms, uint32_t count_max);
 /** When the oldest may leave, rounded up; 0: none is remembered. */
 uint64_t request_next_deadline_ms(struct view *view);

@@ -163,6 +163,23 @@ static void expiry_is_bounded_and_survives_a_refusal(void **state)
     assert_int_equal(remembered(fixture), 0);
 }
 
+/* Goal: a tick removes many more at once, so that an idle cluster forgets a busy day quickly.
+ * Method: 150 requests; a day later one tick. */
+static void tick_forgets_many_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    char id[32];
+    define(fixture, "a", "");
+    for (int i = 0; i < 150; i++) {
+        snprintf(id, sizeof(id), "s-%d", i);
+        set(fixture, "a", id, 5);
+    }
+    let_pass(fixture, REQUEST_KEEP_MS);
+    assert_result(fixture_run_as(fixture, "tick", "system", "", "{}"), RESULT_OK);
+    assert_int_equal(remembered(fixture), 0);
+    assert_false(set(fixture, "a", "s-0", 5).repeated);
+}
+
 /* Goal: a full table refuses new requests with 503 and forgets nothing; repeats, commands without an id and
  * the leader's own still pass; room comes back with time. Method: the count is set to its bound by hand, two
  * below. */
@@ -203,6 +220,7 @@ int main(void)
         TEST(refusals_are_remembered_and_empty_ids_are_not),
         TEST(requests_leave_after_24_hours),
         TEST(expiry_is_bounded_and_survives_a_refusal),
+        TEST(tick_forgets_many_at_once),
         TEST(full_table_refuses_and_forgets_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

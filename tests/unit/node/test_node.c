@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -262,6 +264,64 @@ static void without_quorum_a_write_ends_within_its_deadline(void **state)
     test_node_done(&other);
 }
 
+/** Every further byte that the process appends to a file fails: what a dying disk does. */
+static void fail_writes(const struct test_node *node)
+{
+    struct rlimit none = {0, RLIM_INFINITY};
+    assert_int_equal(prlimit(node->pid, RLIMIT_FSIZE, &none, NULL), 0);
+}
+
+/* Goal: a failed disk ends the process with the status that a supervisor restarts, answers "unknown" instead
+ * of nothing, and loses nothing that was acknowledged. Method: a write that is acknowledged, then a limit of
+ * 0 bytes on every file, then another write. */
+static void failed_disk_ends_with_70_and_loses_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct test_node *node = &fixture->node;
+    json_t *json = NULL;
+    test_node_start(node);
+    test_await(node->url, "/v1/ha/status", test_is_leader, NULL);
+    assert_int_equal(create_plan(node, "p1", "k1", NULL), 201);
+    fail_writes(node);
+    unsigned status = create_plan(node, "p2", "k2", &json);
+    if (status != 0) { /* the answer got out before the exit */
+        assert_int_equal(status, 504);
+        assert_string_equal(json_string_value(json_object_get(json, "code")), "unknown");
+        assert_string_equal(json_string_value(json_object_get(json, "request_id")), "k2");
+    }
+    json_decref(json);
+    assert_int_equal(test_node_wait(node), EXIT_FATAL);
+
+    test_node_start(node);
+    test_await(node->url, "/v1/ha/status", test_is_leader, NULL);
+    assert_int_equal(test_request("GET", node->url, "/v1/rollouts/p1", NULL, NULL, NULL), 200);
+    assert_int_equal(create_plan(node, "p2", "k2", NULL), 201); /* the retry under the same id */
+}
+
+/* Goal: the first signal stops gracefully, a second one at once.
+ * Method: a node that waits for a hand-over that can't happen, because its followers are paused, gets two
+ * signals. */
+static void second_signal_exits_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct test_node other;
+    char more[128];
+    size_t two = 2;
+    test_node_start(&fixture->node);
+    snprintf(more, sizeof more, "join: ['%s']\n", fixture->node.url);
+    test_node_configure(&other, fixture->folder, "n2", more);
+    test_node_start(&other);
+    test_await(fixture->node.url, "/v1/ha/status", test_has_voters, &two);
+    assert_int_equal(kill(other.pid, SIGSTOP), 0);
+    assert_int_equal(kill(fixture->node.pid, SIGTERM), 0);
+    assert_int_equal(kill(fixture->node.pid, SIGINT),
+                     0); /* another one, so that two can't become one on the way */
+    assert_int_equal(test_node_wait(&fixture->node), EXIT_IMPATIENT);
+    assert_int_equal(kill(other.pid, SIGCONT), 0);
+    assert_int_equal(test_node_stop(&other), EXIT_CLEAN);
+    test_node_done(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +331,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(lonely_node_says_how_to_go_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(joining_node_serves_health_and_keeps_asking, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_store_and_log_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(failed_disk_ends_with_70_and_loses_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(second_signal_exits_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_quorum_a_write_ends_within_its_deadline, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,7 +151,8 @@ static void end_group(struct scene *scene)
     scene->mark_count = 0;
 }
 
-/* Goal: reads, walks both ways, marks, undoing, writing and giving up agree with a plain table, in any order.
+/* Goal: reads, walks both ways, marks, undoing, writing and giving up agree with a plain table, in any
+ * order.
  * Method: 60,000 random steps over few keys, so that writes of one key meet, with groups of all sizes. */
 static void overlay_agrees_with_a_plain_table(void **state)
 {

@@ -54,8 +54,9 @@ static void generated_chain_verifies(void **state)
         assert_int_equal(records->rows[i].seq, i + 1);
 }
 
-/* Goal: a chain may begin in the middle; then it is not anchored, and goes on as strictly. An anchor makes it
- * whole. Method: begin at record 10; begin with the predecessor's hash known, right and wrong. */
+/* Goal: a chain may begin in the middle; then it is not anchored, and goes on as strictly. An anchor
+ * makes it whole.
+ * Method: begin at record 10; begin with the predecessor's hash known, right and wrong. */
 static void chain_from_the_middle_needs_an_anchor(void **state)
 {
     struct fixture *fixture = *state;
@@ -126,8 +127,8 @@ static void broken_chain_names_the_record_and_the_reason(void **state)
 }
 
 /* Goal: every single flipped bit in a stored record is found.
- * Method: each bit of the packed form of several records: either it no longer decodes, or the chain refuses
- * it. */
+ * Method: each bit of the packed form of several records: either it no longer decodes, or the chain
+ * refuses it. */
 static void every_flipped_bit_is_found(void **state)
 {
     struct fixture *fixture = *state;
@@ -361,8 +362,9 @@ static void refusal_leaves_only_the_record_of_the_attempt(void **state)
     assert_string_equal(fixture_field(record, "refused_detail"), fixture_text(fixture, refused, "detail"));
 }
 
-/* Goal: texts past their bounds are cut at a character, empty ones count as absent, so every record can be
- * read back. Method: append a record with a reason of 3,000 bytes of two-byte characters. */
+/* Goal: texts past their bounds are cut at a character, empty ones count as absent, so every record can
+ * be read back.
+ * Method: append a record with a reason of 3,000 bytes of two-byte characters. */
 static void long_texts_are_cut_at_a_character(void **state)
 {
     struct fixture *fixture = *state;

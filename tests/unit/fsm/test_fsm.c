@@ -74,8 +74,9 @@ static void new_state_is_empty(void **state)
     assert_memory_equal(now.digest, zero, DIGEST_BYTES);
 }
 
-/* Goal: only the entry after the last one is applied; a second time, a gap or a falling term is refused and
- * changes nothing. Method: apply two, then offer index 2 again, index 4, and index 3 of an older term. */
+/* Goal: only the entry after the last one is applied; a second time, a gap or a falling term is refused
+ * and changes nothing.
+ * Method: apply two, then offer index 2 again, index 4, and index 3 of an older term. */
 static void only_the_next_entry_is_applied(void **state)
 {
     struct fixture *fixture = *state;
@@ -100,7 +101,8 @@ static void only_the_next_entry_is_applied(void **state)
 }
 
 /* Goal: barriers and configurations move index and digest, and leave no record; the configuration is
- * described. Method: one of each, and the same configuration at another place gives another digest. */
+ * described.
+ * Method: one of each, and the same configuration at another place gives another digest. */
 static void barriers_and_configurations_are_part_of_the_digest(void **state)
 {
     struct fixture *fixture = *state;
@@ -189,9 +191,10 @@ static void time_never_runs_backwards(void **state)
     view_close(view);
 }
 
-/* Goal: an entry that this build doesn't understand stops the group; nothing of the group is written, time
- * included. Method: behind a good command: a higher level, an unknown type, another format, no command at
- * all, an unknown entry type, a configuration past its bound. */
+/* Goal: an entry that this build doesn't understand stops the group; nothing of the group is written,
+ * time included.
+ * Method: behind a good command: a higher level, an unknown type, another format, no command at all, an
+ * unknown entry type, a configuration past its bound. */
 static void entry_not_understood_stops_the_whole_group(void **state)
 {
     struct fixture *fixture = *state;
@@ -228,8 +231,9 @@ static void entry_not_understood_stops_the_whole_group(void **state)
     assert_int_equal(fixture_describe(fixture).index, 3);
 }
 
-/* Goal: a stall or a full disk leaves everything as it was, and the same group then gives what it would have
- * given. Method: a twin that met no stall; compare digests and results. */
+/* Goal: a stall or a full disk leaves everything as it was, and the same group then gives what it would
+ * have given.
+ * Method: a twin that met no stall; compare digests and results. */
 static void refused_write_may_come_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -259,9 +263,9 @@ static void refused_write_may_come_again(void **state)
     fixture_free(twin);
 }
 
-/* Goal: after a restart the state is what it was; without a flush it is an earlier prefix of the log, and the
- * log brings it back to the same digest. Method: flush at 3 of 6 entries, restart without flushing, apply the
- * rest again. */
+/* Goal: after a restart the state is what it was; without a flush it is an earlier prefix of the log, and
+ * the log brings it back to the same digest.
+ * Method: flush at 3 of 6 entries, restart without flushing, apply the rest again. */
 static void restart_finds_a_prefix_and_the_log_brings_the_rest(void **state)
 {
     struct fixture *fixture = *state;
@@ -308,7 +312,8 @@ static void checkpoint_describes_and_continues_alike(void **state)
     assert_int_equal(kv_destroy(folder, &error), ERROR_OK);
 }
 
-/* Goal: a state belongs to one cluster for ever, its generation only rises, and neither touches the digest.
+/* Goal: a state belongs to one cluster for ever, its generation only rises, and neither touches the
+ * digest.
  * Method: identify, again, with another cluster, with an earlier and a later generation; restart. */
 static void state_belongs_to_one_cluster(void **state)
 {
@@ -434,7 +439,8 @@ static void answer_too_long(struct apply *apply, const void *body)
         value_text(answer, arena_printf(apply->arena, "key-%d", i), arena_printf(apply->arena, "%01000d", i));
 }
 
-/* Goal: an answer past its bound doesn't stop the node; the command stays done, and a repeat says the same.
+/* Goal: an answer past its bound doesn't stop the node; the command stays done, and a repeat says the
+ * same.
  * Method: a handler that answers with 400 KB. */
 static void answer_too_long_is_replaced(void **state)
 {
@@ -460,9 +466,9 @@ static void write_then_refuse(struct apply *apply, const void *body)
     assert_true(apply_refused(apply));
 }
 
-/* Goal: a refusal leaves nothing that its handler wrote: no row, no record, no count; only the record of the
- * attempt. Method: a handler that writes all of these and refuses then, between two good commands of one
- * group. */
+/* Goal: a refusal leaves nothing that its handler wrote: no row, no record, no count; only the record of
+ * the attempt.
+ * Method: a handler that writes all of these and refuses then, between two good commands of one group. */
 static void refusal_undoes_what_its_handler_wrote(void **state)
 {
     struct fixture *fixture = *state;

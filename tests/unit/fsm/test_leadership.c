@@ -108,8 +108,9 @@ static uint32_t open_actions(struct fixture *fixture)
     return count;
 }
 
-/* Goal: a handover leaves triggered (pending), resigned by the successor, triggered (success), and no open
- * action. Method: request in term 1, successor by transfer in term 2, outcome. */
+/* Goal: a handover leaves triggered (pending), resigned by the successor, triggered (success), and no
+ * open action.
+ * Method: request in term 1, successor by transfer in term 2, outcome. */
 static void handover_leaves_request_resignation_and_outcome(void **state)
 {
     struct fixture *fixture = *state;
@@ -144,8 +145,9 @@ static void handover_leaves_request_resignation_and_outcome(void **state)
     assert_result(fixture_run_as(fixture, "failover.outcome", "system", "", json), RESULT_ACTION_NOT_FOUND);
 }
 
-/* Goal: a successor after a crash writes no resignation, though one was asked for; the action stays open for
- * it. Method: request, then a leader by crash. */
+/* Goal: a successor after a crash writes no resignation, though one was asked for; the action stays open
+ * for it.
+ * Method: request, then a leader by crash. */
 static void crash_leaves_no_resignation(void **state)
 {
     struct fixture *fixture = *state;
@@ -193,7 +195,8 @@ static void second_or_impossible_failover_is_refused(void **state)
     assert_int_equal(open_actions(fixture), 1);
 }
 
-/* Goal: a resignation asked for by `rollback execute` leaves one rollback.executed, with the final outcome.
+/* Goal: a resignation asked for by `rollback execute` leaves one rollback.executed, with the final
+ * outcome.
  * Method: execute against ha_leader_resign, successor, outcome. */
 static void resignation_by_rollback_leaves_one_executed_record(void **state)
 {
@@ -219,8 +222,9 @@ static void resignation_by_rollback_leaves_one_executed_record(void **state)
     assert_string_equal(records->rows[0].resource_type, "ha_leader_resign");
 }
 
-/* Goal: a member is added once, updated by its id, promoted and demoted with a record each; the same again
- * leaves none. Method: walk one member through its roles. */
+/* Goal: a member is added once, updated by its id, promoted and demoted with a record each; the same
+ * again leaves none.
+ * Method: walk one member through its roles. */
 static void member_roles_leave_records_when_they_change(void **state)
 {
     struct fixture *fixture = *state;
@@ -322,7 +326,8 @@ static void reports_of_one_loss_are_one_pair_of_records(void **state)
     assert_int_equal(fixture_count(fixture, "ha.quorum.restored", AUDIT_SUCCESS), 2);
 }
 
-/* Goal: the state's next deadline includes the expiry of requests, rounded up so that one tick serves many.
+/* Goal: the state's next deadline includes the expiry of requests, rounded up so that one tick serves
+ * many.
  * Method: none, then one remembered request. */
 static void expiry_is_a_deadline(void **state)
 {

@@ -24,9 +24,9 @@ static uint64_t remembered(struct fixture *fixture)
     return store_meta(fsm_store(fixture->fsm))->request_count;
 }
 
-/* Goal: the same request again gives the first answer and changes nothing, in the same group, later and after
- * a restart. Method: set a flag, repeat it after another set; value, records and answer stay those of the
- * first. */
+/* Goal: the same request again gives the first answer and changes nothing, in the same group, later and
+ * after a restart.
+ * Method: set a flag, repeat it after another set; value, records and answer stay those of the first. */
 static void repeated_request_answers_alike_and_changes_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -180,9 +180,9 @@ static void tick_forgets_many_at_once(void **state)
     assert_false(set(fixture, "a", "s-0", 5).repeated);
 }
 
-/* Goal: a full table refuses new requests with 503 and forgets nothing; repeats, commands without an id and
- * the leader's own still pass; room comes back with time. Method: the count is set to its bound by hand, two
- * below. */
+/* Goal: a full table refuses new requests with 503 and forgets nothing; repeats, commands without an id
+ * and the leader's own still pass; room comes back with time.
+ * Method: the count is set to its bound by hand, two below. */
 static void full_table_refuses_and_forgets_nothing(void **state)
 {
     struct fixture *fixture = *state;

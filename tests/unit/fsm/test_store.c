@@ -196,9 +196,9 @@ static void scans_keep_their_bounds_and_order(void **state)
     assert_int_equal(group_end(scene->store, &error), ERROR_OK);
 }
 
-/* Goal: what an entry wrote can be undone back to where it was settled; the entry before it stays, and so do
- * the digest's operations. Method: two entries; the second settles one write, undoes two, then writes
- * another. */
+/* Goal: what an entry wrote can be undone back to where it was settled; the entry before it stays, and so
+ * do the digest's operations.
+ * Method: two entries; the second settles one write, undoes two, then writes another. */
 static void undo_takes_back_one_entry_to_where_it_settled(void **state)
 {
     struct scene *scene = *state;

@@ -143,7 +143,7 @@ static void on_frame(void *context, uint64_t from, const char *address, struct s
         snapshot_needed(self, &message);
         break;
     default:
-        engine_receive(self->engine, &message, address, self->disk_full || self->snapshots.state_lost);
+        engine_receive(self->engine, &message, address, self->disk_full);
     }
     consensus_drive(self);
 }

@@ -1,4 +1,4 @@
-#include "engine_internal.h"
+#include "consensus/engine_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

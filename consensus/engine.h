@@ -74,8 +74,7 @@ uint64_t engine_match_index(const struct engine *self, uint64_t node_id);
 uint64_t engine_deadline_ms(const struct engine *self);
 void engine_tick(struct engine *self);
 /** Handles what libraft knows: appends, votes, timeout-now and their results.
- * @param heartbeats_only  appended entries are left away: the disk is full or the state is being fetched
- * (they come again) */
+ * @param heartbeats_only  appended entries are left away: the disk is full (they come again) */
 void engine_receive(struct engine *self, const struct message *message, const char *address,
                     bool heartbeats_only);
 /** The log synced something: claims it (R3). */
@@ -104,8 +103,7 @@ bool engine_snapshot(struct engine *self, const struct log_snapshot *snapshot, u
  * (`retry`) */
 void engine_install(struct engine *self, const struct log_snapshot *snapshot, const char *folder, bool *taken,
                     bool *retry);
-/** The store alone was lost: takes a checkpoint at or past the log's end and starts anew from it. Same
- * outputs. */
-void engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder,
-                    bool *taken);
+/** The store alone was lost: takes a checkpoint that the log leads on from, and leaves the log as it is.
+ * @return false when the log has no such entry: engine_install() then */
+bool engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder);
 void engine_check(const struct engine *self); /* the invariants above; aborts */

@@ -1,6 +1,6 @@
 /* Messages from the engine to other nodes. libraft names a range of the log; the entries are filled in here,
  * from the cache or, for a follower far behind, from the disk by a worker. */
-#include "engine_internal.h"
+#include "consensus/engine_internal.h"
 
 #include <stdlib.h>
 

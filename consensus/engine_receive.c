@@ -1,5 +1,5 @@
 /* Messages from other nodes into the engine: checked, bounded, split, before libraft sees them. */
-#include "engine_internal.h"
+#include "consensus/engine_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -399,23 +399,15 @@ void engine_install(struct engine *self, const struct log_snapshot *snapshot, co
     engine_settle(self);
 }
 
-void engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder, bool *taken)
+bool engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder)
 {
     struct log *log = self->options.log;
     struct error error = {0};
 
-    *taken = false;
-    if (engine_idle(self) || self->raft.state == RAFT_LEADER || snapshot->index < log_last_index(log) ||
-        log_durable_index(log) != log_last_index(log))
-        return;
-    if (snapshot->term > log_term(log) && log_vote_write(log, snapshot->term, 0, &error) != ERROR_OK) {
+    if (self->failed || log_term_of(log, snapshot->index) != snapshot->term)
+        return false;
+    if (log_switch_state(log, folder, &error) != ERROR_OK ||
+        self->options.install(self->options.context, folder, &error) != ERROR_OK)
         engine_fail(self, error.code, "%s", error.message);
-        return;
-    }
-    if (!switch_state(self, snapshot, folder))
-        return;
-    *taken = true;
-    if (snapshot->index > self->commit_index)
-        self->commit_index = snapshot->index;
-    engine_restart(self);
+    return true;
 }

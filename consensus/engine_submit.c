@@ -1,5 +1,5 @@
 /* What this node asks of the engine: commands, membership changes, handover, snapshots. */
-#include "engine_internal.h"
+#include "consensus/engine_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -389,6 +389,18 @@ enum error_code log_install(struct log *self, const struct log_snapshot *snapsho
     return code;
 }
 
+enum error_code log_switch_state(struct log *self, const char *state_folder, struct error *error)
+{
+    CHECK(name_valid(state_folder), "\"%s\" can't name a folder", state_folder);
+    struct kv_batch *batch = kv_batch_new();
+    log_put_state_folder(state_folder, batch);
+    enum error_code code = log_write_now(self, batch, error);
+    kv_batch_free(batch);
+    if (code == ERROR_OK)
+        snprintf(self->state_folder, sizeof(self->state_folder), "%s", state_folder);
+    return code;
+}
+
 void log_check(const struct log *self)
 {
     const struct log_cache *cache = &self->cache;

@@ -104,6 +104,10 @@ void log_snapshot_record(struct log *self, const struct log_snapshot *snapshot, 
 enum error_code log_install(struct log *self, const struct log_snapshot *snapshot, const char *state_folder,
                             struct error *error) MUST_USE;
 
+/** The state alone came anew, and the log leads on from it: only the state folder's name changes, in a write
+ * of its own. Blocks. */
+enum error_code log_switch_state(struct log *self, const char *state_folder, struct error *error) MUST_USE;
+
 /* mark and space */
 /** What is committed and durable here; written at once at a clean stop, else at least every second, outside
  * the WAL. */

@@ -194,15 +194,22 @@ static void try_install(struct consensus *self)
         return;
     }
     memcpy(snapshot.configuration, state->configuration, state->configuration_bytes);
-    if (snapshots->state_lost) {
-        engine_replace(self->engine, &snapshot, snapshots->folder, &taken);
-        snapshots->fetched = taken || state->index >= log_last_index(self->log);
-    } else {
+    if (snapshots->state_lost)
+        taken = engine_replace(self->engine, &snapshot, snapshots->folder);
+    if (!taken)
         engine_install(self->engine, &snapshot, snapshots->folder, &taken, &retry);
-        snapshots->fetched = taken || retry;
-    }
-    if (taken)
+    snapshots->fetched = retry;
+    if (taken && engine_failure(self->engine) == NULL)
         installed(self);
+}
+
+/* What a checkpoint must reach at least, for the log to lead on from it. */
+static uint64_t lost_from(const struct consensus *self)
+{
+    struct log_snapshot snapshot;
+
+    log_snapshot(self->log, &snapshot);
+    return snapshot.index;
 }
 
 void snapshot_progress(struct consensus *self)
@@ -215,7 +222,7 @@ void snapshot_progress(struct consensus *self)
         self->work_left = true; /* the log waits for its worker: not inside a worker's `done` */
     if (snapshots->state_lost && !snapshots->fetching && !snapshots->fetched &&
         consensus_now(self) >= snapshots->retry_ms)
-        start_fetch(self, log_last_index(self->log));
+        start_fetch(self, lost_from(self));
     if (!self->failed && snapshot_due(self))
         take_snapshot(self);
 }

@@ -206,7 +206,8 @@ static void on_fatal(void *context, const struct error *error)
 {
     struct cluster_node *node = context;
     node->cluster->fatals++;
-    if (!node->cluster->options.expect_fatal)
+    node->dead = true;
+    if (!node->cluster->options.expect_fatal || error->code != ERROR_IO)
         cluster_report(node->cluster, "node %u can't go on: %s", node->number, error->message);
 }
 
@@ -233,7 +234,7 @@ static enum error_code open_node(struct cluster_node *node, struct error *error)
 
     node->timer_ms = CONSENSUS_NEVER;
     node->life++;
-    node->crashing = false;
+    node->crashing = node->dead = false;
     enum error_code code = consensus_open(&options, &node->consensus, error);
     if (code != ERROR_OK)
         return code;
@@ -389,10 +390,26 @@ void cluster_pause(struct cluster *self, uint32_t node, bool pause)
     cluster_hold_syncs(self, node, pause);
 }
 
+void cluster_fill_disk(struct cluster *self, uint32_t node, bool full)
+{
+    cluster_disk_fill(self->nodes[node].disk, full);
+}
+
+void cluster_fail_sync(struct cluster *self, uint32_t node)
+{
+    cluster_disk_fail_sync(self->nodes[node].disk);
+}
+
+bool cluster_is_dead(const struct cluster *self, uint32_t node)
+{
+    return self->nodes[node].dead && self->nodes[node].consensus != NULL;
+}
+
 void cluster_wipe_store(struct cluster *self, uint32_t node)
 {
     CHECK(self->nodes[node].consensus == NULL, "node %u is running", node);
     cluster_free_stores(&self->nodes[node]);
+    self->wipes++;
 }
 
 /* --- time

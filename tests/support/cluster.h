@@ -27,7 +27,7 @@ struct cluster_options {
     uint32_t sync_max_ms;                        /* of a write to the log */
     uint32_t loss_ppm, double_ppm;
     bool keep_order;
-    bool expect_fatal; /* a node that can't go on is no violation */
+    bool expect_fatal; /* a node that can't go on because of its disk is no violation */
     uint64_t reserve_bytes;
 };
 
@@ -67,7 +67,12 @@ void cluster_hold_syncs(struct cluster *self, uint32_t node, bool hold);
 void cluster_run_syncs(struct cluster *self, uint32_t node, uint32_t count);
 /** The node's clock stands still: no timers, no frames. */
 void cluster_pause(struct cluster *self, uint32_t node, bool pause);
-void cluster_wipe_store(struct cluster *self, uint32_t node); /* of a node that is not running */
+/** Its disk has hardly any space left, or enough again (and fails no more). Needs options.reserve_bytes. */
+void cluster_fill_disk(struct cluster *self, uint32_t node, bool full);
+/** The next synced write of its log fails. Needs options.expect_fatal. */
+void cluster_fail_sync(struct cluster *self, uint32_t node);
+bool cluster_is_dead(const struct cluster *self, uint32_t node); /* it said that it can't go on */
+void cluster_wipe_store(struct cluster *self, uint32_t node);    /* of a node that is not running */
 
 /* --- time and network
  * -------------------------------------------------------------------------------------------------- */
@@ -108,6 +113,7 @@ uint64_t cluster_acknowledged(const struct cluster *self); /* proposals, in all 
 uint64_t cluster_installs(const struct cluster *self);     /* state transfers, in all */
 uint64_t cluster_snapshots(const struct cluster *self);    /* flushes, in all */
 uint64_t cluster_reads(const struct cluster *self);
+uint64_t cluster_wipes(const struct cluster *self);
 
 /* Membership, by number; waits until it is done, at most `ms`. @return how it ended, ERROR_TIMEOUT when it
  * didn't */
@@ -129,7 +135,7 @@ uint64_t cluster_random(struct cluster *self, uint64_t limit); /* 0 .. limit - 1
  * -------------------------------------------------------------------------------------------------- */
 
 struct cluster_totals {
-    uint64_t schedules, acknowledged, installs, snapshots, reads;
+    uint64_t schedules, acknowledged, installs, snapshots, reads, fatals, wipes;
 };
 /** Plays the schedule of this seed, mends everything, and looks whether the cluster works again. Adds to the
  * totals.

@@ -74,6 +74,11 @@ uint32_t cluster_fatals(const struct cluster *self)
     return self->fatals;
 }
 
+uint64_t cluster_wipes(const struct cluster *self)
+{
+    return self->wipes;
+}
+
 uint64_t cluster_reads(const struct cluster *self)
 {
     return self->reads;

@@ -5,6 +5,7 @@
 
 /* Writes of small files that a dead node's close may try. */
 #define CLOSE_SMALL_WRITES 16u
+#define FULL_BYTES         2048u /* what a full disk holds still */
 
 void cluster_disk_init(struct clock clock, uint64_t seed, uint32_t sync_max_ms)
 {
@@ -27,6 +28,19 @@ void cluster_disk_crash(const char *prefix, uint64_t survive)
 void cluster_disk_repair(const char *prefix)
 {
     fake_disk_fail_small(prefix, 0);
+    fake_disk_fail_syncs(prefix, 0, ERROR_OK);
+}
+
+void cluster_disk_fill(const char *prefix, bool full)
+{
+    fake_disk_space(prefix, full ? FULL_BYTES : UINT64_MAX);
+    if (!full)
+        fake_disk_fail_syncs(prefix, 0, ERROR_OK);
+}
+
+void cluster_disk_fail_sync(const char *prefix)
+{
+    fake_disk_fail_syncs(prefix, 1, ERROR_IO);
 }
 
 void cluster_disk_hold(struct worker *worker, bool hold)

@@ -14,6 +14,8 @@ void cluster_disk_done(void);
  * writes nothing more. */
 void cluster_disk_crash(const char *prefix, uint64_t survive);
 void cluster_disk_repair(const char *prefix); /* after the close */
+void cluster_disk_fill(const char *prefix, bool full);
+void cluster_disk_fail_sync(const char *prefix); /* the next one */
 /** This worker's jobs wait. */
 void cluster_disk_hold(struct worker *worker, bool hold);
 void cluster_disk_run_jobs(struct worker *worker, unsigned count); /* the oldest, held or not */

@@ -40,7 +40,7 @@ struct cluster_node {
     char disk[32], folder[64], address[64];
     uint64_t id;
     struct consensus *consensus;
-    bool crashing, paused;
+    bool crashing, paused, dead;
     uint64_t timer_ms;
     uint64_t life; /* how often it was opened */
     struct store *stores[CLUSTER_STORES_MAX];
@@ -89,7 +89,7 @@ struct cluster {
     struct proposal_note *proposals;
     uint64_t proposal_count;
     uint64_t acknowledged_index; /* the highest */
-    uint64_t acknowledged, installs, flushes, reads;
+    uint64_t acknowledged, installs, flushes, reads, wipes;
     struct {
         uint64_t term;
         uint64_t leader;

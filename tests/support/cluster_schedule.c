@@ -49,14 +49,57 @@ static void disturb_network(struct cluster *cluster)
     }
 }
 
+static void restart(struct cluster *cluster, uint32_t node)
+{
+    struct error error = {0};
+
+    cluster_fill_disk(cluster, node, false);
+    if (cluster_restart(cluster, node, &error) != ERROR_OK)
+        cluster_report(cluster, "node %u does not start: %s", node, error.message);
+}
+
+/* Full and failing disks; stores that are lost, one at a time and where others have the state. */
+static void disturb_disk(struct cluster *cluster, bool may_wipe)
+{
+    uint32_t node = any_node(cluster), others = 0;
+
+    for (uint32_t i = 0; i < cluster_count(cluster); i++)
+        others += i != node && cluster_running(cluster, i) && !cluster_status(cluster, i).state_lost;
+    if (!cluster_running(cluster, node)) {
+        if (may_wipe && others + 1 == cluster_count(cluster))
+            cluster_wipe_store(cluster, node);
+        restart(cluster, node);
+        return;
+    }
+    switch (cluster_random(cluster, 5)) {
+    case 0:
+        cluster_fail_sync(cluster, node);
+        break;
+    case 1:
+        cluster_fill_disk(cluster, node, true);
+        break;
+    default:
+        cluster_fill_disk(cluster, node, false);
+        break;
+    }
+}
+
+/* A node that can't go on is started again, as its supervisor would. */
+static void restart_dead(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster_count(cluster); i++)
+        if (cluster_is_dead(cluster, i)) {
+            cluster_crash(cluster, i);
+            restart(cluster, i);
+        }
+}
+
 static void disturb_node(struct cluster *cluster)
 {
     uint32_t node = any_node(cluster);
-    struct error error = {0};
 
     if (!cluster_running(cluster, node)) {
-        if (cluster_restart(cluster, node, &error) != ERROR_OK)
-            cluster_report(cluster, "node %u does not start: %s", node, error.message);
+        restart(cluster, node);
         return;
     }
     switch (cluster_random(cluster, 9)) {
@@ -107,7 +150,17 @@ static void change_members(struct cluster *cluster)
     (void)code; /* refused, most of the time */
 }
 
-static void play_round(struct cluster *cluster)
+static void hand_over(struct cluster *cluster)
+{
+    uint32_t leader = some_leader(cluster);
+
+    if (!cluster_running(cluster, leader))
+        return;
+    enum error_code code = cluster_begin_transfer(cluster, leader);
+    (void)code;
+}
+
+static void play_round(struct cluster *cluster, bool fixed_members)
 {
     uint64_t dice = cluster_random(cluster, 100);
 
@@ -119,24 +172,29 @@ static void play_round(struct cluster *cluster)
         disturb_network(cluster);
     else if (dice < 87)
         disturb_node(cluster);
-    else
+    else if (dice < 90)
+        disturb_disk(cluster, fixed_members);
+    else if (!fixed_members)
         change_members(cluster);
+    else
+        hand_over(cluster);
+    restart_dead(cluster);
     cluster_run(cluster, cluster_random(cluster, cluster_random(cluster, 4) == 0 ? 400 : 30));
 }
 
 /* After the last fault there must be a leader, and everything drains. */
 static void heal(struct cluster *cluster)
 {
-    struct error error = {0};
-
     cluster_mend(cluster);
     fake_network_options(cluster_network(cluster))->loss_ppm = 0;
     fake_network_options(cluster_network(cluster))->double_ppm = 0;
     for (uint32_t i = 0; i < cluster_count(cluster); i++) {
-        if (!cluster_running(cluster, i) && cluster_restart(cluster, i, &error) != ERROR_OK)
-            cluster_report(cluster, "node %u does not start: %s", i, error.message);
+        cluster_fill_disk(cluster, i, false);
+        if (!cluster_running(cluster, i))
+            restart(cluster, i);
         cluster_pause(cluster, i, false);
     }
+    restart_dead(cluster);
     cluster_await_leader(cluster, LIVENESS_MS);
     if (!cluster_settle(cluster, LIVENESS_MS))
         cluster_report(cluster, "not all nodes caught up");
@@ -161,14 +219,17 @@ bool cluster_random_schedule(uint32_t rules_off, uint64_t seed, struct cluster_t
                                       .delay_max_ms = seed % 4 == 0 ? 60 : 4,
                                       .sync_max_ms = (uint32_t)(seed % 11),
                                       .double_ppm = seed % 2 == 0 ? 50000 : 0,
-                                      .keep_order = seed % 5 == 0};
+                                      .keep_order = seed % 5 == 0,
+                                      .expect_fatal = true,
+                                      .reserve_bytes = 1u << 20};
+    bool fixed_members = seed % 5 == 2;
     struct cluster *cluster = cluster_new(&options);
 
-    cluster_form(cluster, 2 + (uint32_t)(seed % 4));
-    if (seed % 3 != 1)
+    cluster_form(cluster, fixed_members ? 3 : 2 + (uint32_t)(seed % 4));
+    if (seed % 3 != 1 && !fixed_members)
         cluster_join(cluster);
     for (int round = 0; round < ROUNDS && cluster_violation(cluster)[0] == '\0'; round++)
-        play_round(cluster);
+        play_round(cluster, fixed_members);
     if (cluster_violation(cluster)[0] == '\0')
         heal(cluster);
     totals->schedules++;
@@ -176,5 +237,7 @@ bool cluster_random_schedule(uint32_t rules_off, uint64_t seed, struct cluster_t
     totals->installs += cluster_installs(cluster);
     totals->snapshots += cluster_snapshots(cluster);
     totals->reads += cluster_reads(cluster);
+    totals->fatals += cluster_fatals(cluster);
+    totals->wipes += cluster_wipes(cluster);
     return cluster_end(cluster);
 }

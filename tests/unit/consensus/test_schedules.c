@@ -32,13 +32,16 @@ static void random_schedules_keep_every_promise(void **state)
         if (!cluster_random_schedule(0, seed, &played))
             fail_msg("seed %" PRIu64, seed);
     print_message("schedules %" PRIu64 ", acknowledged %" PRIu64 ", reads %" PRIu64 ", snapshots %" PRIu64
-                  ", state transfers %" PRIu64 "\n",
-                  played.schedules, played.acknowledged, played.reads, played.snapshots, played.installs);
+                  ", state transfers %" PRIu64 ", failed disks %" PRIu64 ", lost stores %" PRIu64 "\n",
+                  played.schedules, played.acknowledged, played.reads, played.snapshots, played.installs,
+                  played.fatals, played.wipes);
     assert_true(played.acknowledged > 0);
     if (seeds == NULL) {
         assert_true(played.installs > 0);
         assert_true(played.snapshots > 0);
         assert_true(played.reads > 0);
+        assert_true(played.fatals > 0);
+        assert_true(played.wipes > 0);
     }
 }
 

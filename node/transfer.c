@@ -24,6 +24,7 @@
 #define MANIFEST_BYTES_MAX  (8u * 1024u * 1024u)
 #define FILES_MAX           100000u
 #define ATTEMPTS_MAX        5 /* at one file */
+#define RETRY_US            200000u
 #define CONNECT_TIMEOUT_MS  2000L
 #define MANIFEST_TIMEOUT_MS 60000L /* the other side flushes its store meanwhile */
 #define SILENCE_BYTES       1L     /* less than so many bytes a second ... */
@@ -306,6 +307,8 @@ static enum error_code file_fetch(struct transfer *self, const char *source, con
         if (attempt == ATTEMPTS_MAX || code == ERROR_CLOSED || code == ERROR_NO_SPACE || code == ERROR_IO)
             return code;
         log_warn("transfer", "file again", "file=%s attempt=%d error=\"%s\"", name, attempt, error->message);
+        if (code == ERROR_UNAVAILABLE)
+            usleep(RETRY_US); /* a source that is starting again */
     }
 }
 

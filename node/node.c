@@ -336,7 +336,8 @@ static void serve(struct node *self)
 int node_run(struct node *self, struct error *error)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that dies must not take us along */
-    (void)signal(SIGXFSZ, SIG_IGN); /* a file past its limit is a failed write, which has its own way to end */
+    (void)signal(SIGXFSZ,
+                 SIG_IGN); /* a file past its limit is a failed write, which has its own way to end */
     log_info("node", "starting", "name=%s version=%s commit=%s data_dir=%s pid=%d",
              self->service.config->name, NODE_VERSION, NODE_COMMIT, self->service.config->data_dir,
              (int)getpid());

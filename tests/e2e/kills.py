@@ -127,10 +127,14 @@ def round_of(cluster, whom, number, resend):
     return len(ledger.acknowledged), len(ledger.refused), len(ledger.unknown)
 
 
+ROUNDS_PER_CLUSTER = 4  # a cluster holds 4,096 flags
+
+
 def run(whom, rounds, report=print):
-    with Cluster(3) as cluster:
-        for number in range(rounds):
-            acknowledged, refused, unknown = round_of(cluster, whom, number, resend=number % 2 == 0)
-            report(f"kill -9 of {whom}, round {number + 1} of {rounds}: {acknowledged} acknowledged, {refused} refused, "
-                   f"{unknown} unknown; all accounted for")
-            assert acknowledged > 0
+    for first in range(0, rounds, ROUNDS_PER_CLUSTER):
+        with Cluster(3) as cluster:
+            for number in range(first, min(rounds, first + ROUNDS_PER_CLUSTER)):
+                acknowledged, refused, unknown = round_of(cluster, whom, number, resend=number % 2 == 0)
+                report(f"kill -9 of {whom}, round {number + 1} of {rounds}: {acknowledged} acknowledged, {refused} refused, "
+                       f"{unknown} unknown; all accounted for", flush=True)
+                assert acknowledged > 0

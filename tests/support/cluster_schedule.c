@@ -194,6 +194,7 @@ static void heal(struct cluster *cluster)
             restart(cluster, i);
         cluster_pause(cluster, i, false);
     }
+    cluster_run(cluster, 100); /* a write that failed before is reported yet */
     restart_dead(cluster);
     cluster_await_leader(cluster, LIVENESS_MS);
     if (!cluster_settle(cluster, LIVENESS_MS))

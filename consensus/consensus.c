@@ -229,7 +229,7 @@ enum error_code consensus_open(const struct consensus_options *options, struct c
     self->listen_address = copy_or_null(options->listen_address);
     self->advertise_address =
         text_copy(options->advertise_address != NULL ? options->advertise_address : options->listen_address);
-    self->armed_ms = CONSENSUS_NEVER;
+    self->armed_ms = self->announce_ms = CONSENSUS_NEVER;
     bytes_init(&self->frame, FRAME_BYTES_MAX);
     arena_init(&self->arena, FRAME_ARENA_BYTES_MAX);
     proposals_init(&self->proposals, rule_on(self, RULE_ONE_CHANGE));

@@ -26,6 +26,9 @@
 /** How often a full disk and the mark are looked at. */
 #define DRIVE_SPACE_MS                200u
 #define DRIVE_MARK_MS                 500u
+/** The commit index is told to followers so much later, when nothing else that carries it was sent by then.
+ */
+#define DRIVE_ANNOUNCE_MS             1u
 /** Again after the store was busy or full. */
 #define DRIVE_BUSY_MS                 5u
 /** Submitted proposals of a lost leadership wait so many election timeouts for their fate. */
@@ -96,6 +99,7 @@ struct consensus {
     bool in_turn;   /* not inside a worker's `done`: may wait for the log's worker */
     bool told_ready;
     uint64_t apply_retry_ms, space_ms, mark_ms;
+    uint64_t announce_ms; /* CONSENSUS_NEVER: followers know what is committed */
     uint64_t mark_index;
     bool disk_full;
     bool reading; /* entries to apply are read from the disk */

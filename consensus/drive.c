@@ -36,8 +36,11 @@ static bool observe(struct consensus *self)
         self->seen_configuration = now->configuration->index;
         contact_members(&self->contact, now->configuration, consensus_now(self));
     }
-    if (now->commit_index > before.commit_index)
+    if (now->commit_index > before.commit_index) {
         self->uncommitted_bytes = 0;
+        if (now->role == CONSENSUS_LEADER && self->announce_ms == CONSENSUS_NEVER)
+            self->announce_ms = consensus_now(self) + DRIVE_ANNOUNCE_MS;
+    }
     if (now->role == CONSENSUS_CANDIDATE && !now->pre_vote &&
         (before.role != CONSENSUS_CANDIDATE || before.term != now->term))
         self->elections++;
@@ -268,6 +271,7 @@ static uint64_t next_deadline(const struct consensus *self)
     at_ms = earlier(at_ms, proposals_deadline_ms(&self->proposals));
     at_ms = earlier(at_ms, self->confirm.deadline_ms);
     at_ms = earlier(at_ms, self->contact.hasten_ms);
+    at_ms = earlier(at_ms, self->announce_ms);
     at_ms = earlier(at_ms, snapshot_deadline_ms(self));
     if (self->confirm.in_flight)
         at_ms = earlier(at_ms, self->confirm.sent_ms + self->options.heartbeat_ms);
@@ -320,6 +324,10 @@ void consensus_tick(struct consensus *self)
     uint64_t now_ms = consensus_now(self);
     if (self->contact.hasten_ms <= now_ms)
         hasten(self, now_ms);
+    if (self->announce_ms <= now_ms) {
+        self->announce_ms = CONSENSUS_NEVER;
+        engine_announce(self->engine);
+    }
     if (!self->snapshots.state_lost || self->seen.role == CONSENSUS_LEADER)
         engine_tick(self->engine);
     consensus_turn(self);

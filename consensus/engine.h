@@ -77,6 +77,9 @@ void engine_tick(struct engine *self);
  * @param heartbeats_only  appended entries are left away: the disk is full (they come again) */
 void engine_receive(struct engine *self, const struct message *message, const char *address,
                     bool heartbeats_only);
+/** On a leader: tells the commit index to followers that have the entries and don't know yet that they are
+ * committed. libraft would do so with the next entries or heartbeat. */
+void engine_announce(struct engine *self);
 /** The log synced something: claims it (R3). */
 void engine_synced(struct engine *self);
 

@@ -61,6 +61,7 @@ struct engine {
     struct engine_read reads[NODES_MAX];
     struct engine_peer {
         uint64_t node_id, heard_ms;
+        uint64_t told;  /* the highest commit index sent with entries that cover it */
     } peers[NODES_MAX]; /* the last that were heard */
     struct bytes scratch;
 };
@@ -88,6 +89,7 @@ bool engine_sole_voter_restarts(struct engine *self);
 /** A copy in libraft's own form and memory, from a payload that configuration_decode() accepts. */
 bool engine_configuration(struct engine *self, struct span payload, struct raft_configuration *out);
 uint64_t engine_now(struct engine *self);
+struct engine_peer *engine_peer(struct engine *self, uint64_t node_id); /* NULL: not heard lately */
 bool engine_silent(const struct engine *self, uint64_t node_id);
 
 /* engine_messages.c */

@@ -30,14 +30,18 @@ static void send_entries(struct engine *self, uint64_t to, uint64_t prev_index, 
                          uint64_t commit, struct entry *entries, uint32_t count)
 {
     uint32_t at = 0;
+    struct engine_peer *peer = engine_peer(self, to);
+    uint64_t end = prev_index + count;
 
+    if (peer != NULL && peer->told < (commit < end ? commit : end))
+        peer->told = commit < end ? commit : end;
     do {
         struct message message = {.kind = MESSAGE_APPEND, .term = self->raft.current_term};
         message.append.prev_index = prev_index;
         message.append.prev_term = prev_term;
         message.append.commit = commit;
-        message.append.entries = entries + at;
-        message.append.entry_count = frame_count(entries + at, count - at);
+        message.append.entries = count == 0 ? NULL : entries + at;
+        message.append.entry_count = count == 0 ? 0 : frame_count(entries + at, count - at);
         self->options.send(self->options.context, to, &message);
         at += message.append.entry_count;
         if (at > 0) {
@@ -158,6 +162,21 @@ static void send_append(struct engine *self, uint64_t to, const struct raft_appe
         log_read_later(self->options.log, read->next_index, count, read_done, read);
     }
     free(entries);
+}
+
+void engine_announce(struct engine *self)
+{
+    struct log *log = self->options.log;
+
+    if (engine_idle(self) || self->raft.state != RAFT_LEADER)
+        return;
+    for (uint32_t i = 0; i < self->current.count; i++) {
+        uint64_t to = self->current.members[i].node_id, match = engine_match_index(self, to);
+        const struct engine_peer *peer = to == self->options.node_id ? NULL : engine_peer(self, to);
+        uint64_t known = match < self->raft.commit_index ? match : self->raft.commit_index;
+        if (peer != NULL && peer->told < known && log_term_of(log, match) > 0)
+            send_entries(self, to, match, log_term_of(log, match), self->raft.commit_index, NULL, 0);
+    }
 }
 
 static void send_append_result(struct engine *self, uint64_t to,

@@ -277,20 +277,27 @@ static void receive_timeout_now(struct engine *self, const struct message *messa
     engine_settle(self);
 }
 
+struct engine_peer *engine_peer(struct engine *self, uint64_t node_id)
+{
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (self->peers[i].node_id == node_id)
+            return &self->peers[i];
+    return NULL;
+}
+
 /* Takes the place of who was heard longest ago. */
 static void note_heard(struct engine *self, uint64_t node_id)
 {
-    struct engine_peer *place = &self->peers[0];
+    struct engine_peer *peer = engine_peer(self, node_id);
 
-    for (unsigned i = 0; i < NODES_MAX; i++) {
-        if (self->peers[i].node_id == node_id) {
-            place = &self->peers[i];
-            break;
-        }
-        if (self->peers[i].heard_ms < place->heard_ms)
-            place = &self->peers[i];
+    if (peer == NULL) {
+        peer = &self->peers[0];
+        for (unsigned i = 1; i < NODES_MAX; i++)
+            if (self->peers[i].heard_ms < peer->heard_ms)
+                peer = &self->peers[i];
+        *peer = (struct engine_peer){.node_id = node_id};
     }
-    *place = (struct engine_peer){.node_id = node_id, .heard_ms = engine_now(self)};
+    peer->heard_ms = engine_now(self);
 }
 
 bool engine_silent(const struct engine *self, uint64_t node_id)

@@ -118,6 +118,26 @@ static void first_write_after_a_pause_is_not_delayed(void **state)
     done(cluster);
 }
 
+/* Goal: followers apply a write soon after it is acknowledged: they don't wait for the next heartbeat to
+ * learn of its commit. Method: single writes with pauses; 10 ms later all have applied each. */
+static void followers_learn_of_a_commit_soon(void **state)
+{
+    struct cluster *cluster = form(3);
+    uint32_t leader = cluster_await_leader(cluster, 1000);
+
+    (void)state;
+    for (uint64_t i = 0; i < 20; i++) {
+        cluster_run(cluster, 100 + i * 7);
+        uint64_t id = cluster_propose(cluster, leader);
+        while (cluster_fate(cluster, id) == CLUSTER_PENDING)
+            cluster_run(cluster, 1);
+        cluster_run(cluster, 10);
+        for (uint32_t node = 0; node < 3; node++)
+            assert_int_equal(cluster_applied(cluster, node), cluster_committed_at(cluster, id));
+    }
+    done(cluster);
+}
+
 /* Goal: a killed leader is noticed by its refused port and replaced long before the election timeout; the
  * epoch says "crash". Method: a power cut of the leader; the followers' connections are refused. */
 static void killed_leader_is_replaced_quickly(void **state)
@@ -542,6 +562,7 @@ int main(void)
         cmocka_unit_test(proposals_of_a_turn_form_groups),
         cmocka_unit_test(next_group_does_not_wait_for_the_sync),
         cmocka_unit_test(first_write_after_a_pause_is_not_delayed),
+        cmocka_unit_test(followers_learn_of_a_commit_soon),
         cmocka_unit_test(killed_leader_is_replaced_quickly),
         cmocka_unit_test(isolated_leader_steps_down),
         cmocka_unit_test(power_cut_of_all_loses_nothing_acknowledged),

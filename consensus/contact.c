@@ -1,5 +1,6 @@
 #include "consensus/contact.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,13 +39,26 @@ static void forget(struct contact *self, struct contact_peer *peer)
     *peer = self->peers[--self->peer_count];
 }
 
+/* A member that was started again under another address says so in its handshake, and is reached there from
+ * then on; what its configuration entry says would leave it unheard for ever. Only this cluster's own nodes
+ * get past a handshake. */
+static void reach(struct contact *self, struct contact_peer *peer, const char *address, bool said)
+{
+    bool same = strcmp(peer->address, address) == 0;
+    if (same || (peer->moved && !said))
+        return;
+    peer->moved = said && peer->address[0] != '\0';
+    snprintf(peer->address, sizeof peer->address, "%s", address);
+    wire_peer_set(self->wire, peer->node_id, address);
+}
+
 static struct contact_peer *add(struct contact *self, uint64_t node_id, const char *address)
 {
     if (self->peer_count == CONTACT_PEERS_MAX)
         return NULL;
     struct contact_peer *peer = &self->peers[self->peer_count++];
     *peer = (struct contact_peer){.node_id = node_id};
-    wire_peer_set(self->wire, node_id, address);
+    reach(self, peer, address, false);
     return peer;
 }
 
@@ -76,7 +90,7 @@ void contact_members(struct contact *self, const struct configuration *configura
         if (peer == NULL)
             peer = add(self, member->node_id, member->address);
         else
-            wire_peer_set(self->wire, member->node_id, member->address);
+            reach(self, peer, member->address, false);
         CHECK(peer != NULL, "no room for a member among %u peers", self->peer_count);
         peer->member = true;
     }
@@ -92,6 +106,7 @@ bool contact_heard(struct contact *self, uint64_t from, const char *address, uin
     }
     if (peer == NULL)
         return false;
+    reach(self, peer, address, true);
     peer->heard_ms = now_ms;
     return true;
 }

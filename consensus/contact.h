@@ -28,6 +28,9 @@ struct contact {
     struct contact_peer {
         uint64_t node_id;
         bool member, connected;
+        char address[ADDRESS_BYTES_MAX]; /* where we reach it: the configuration's until it speaks from
+                                            elsewhere */
+        bool moved;
         uint64_t heard_ms; /* 0: never */
         int64_t wall_offset_ms;
     } peers[CONTACT_PEERS_MAX];

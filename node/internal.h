@@ -144,7 +144,7 @@ struct service {
             uint64_t at_ms, last_index, commit_index;
         } samples[256];
         uint32_t next, count;
-        uint64_t term;
+        uint64_t term, index; /* of the last epoch in the state, as of that index */
         char acquired_at[32];
         uint64_t last_lost_ms, last_restored_ms, losses;
         bool had_quorum;
@@ -203,5 +203,7 @@ void status_publish(struct service *self);
 const char *member_url(const struct service *self, uint64_t node_id);
 const char *member_name(const struct service *self, uint64_t node_id);
 bool leads(const struct service *self); /* and is ready */
+bool leader_is_ready(
+    const struct service *self); /* a leader is known, and its first command is applied here */
 /** URL of the leader when it is another node that is known and has a record; else NULL. */
 const char *leader_elsewhere(const struct service *self);

@@ -177,9 +177,8 @@ static void announce(struct joining *self)
 {
     struct service *service = self->service;
     uint64_t now = now_ms(service);
-    bool caught_up = service->now.leader_id != 0 && service->now.leader_ready_term == service->now.term;
-    if (self->announcing || now < self->announce_at_ms || !caught_up || !is_configured(service) ||
-        is_recorded(service))
+    if (self->announcing || now < self->announce_at_ms || !leader_is_ready(service) ||
+        !is_configured(service) || is_recorded(service))
         return;
     char request_id[48];
     char random[33];

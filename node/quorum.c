@@ -237,8 +237,7 @@ void quorum_watch(struct quorum_watch *self)
         lost(self, self->gone_wall_ms);
     }
     bool can_report = has && !self->reporting && self->count > 0 && self->losses[0].restored_ms != 0;
-    bool has_leader = service->now.leader_id != 0 && service->now.leader_ready_term == service->now.term;
-    if (can_report && has_leader && now_ms(service) >= self->next_ms)
+    if (can_report && leader_is_ready(service) && now_ms(service) >= self->next_ms)
         report(self, &self->losses[0]);
 }
 

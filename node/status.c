@@ -85,19 +85,27 @@ const char *leader_elsewhere(const struct service *self)
     return url[0] ? url : NULL;
 }
 
-/** When the leader of the present term took office, as the state has it. */
-static void acquired_read(struct service *self)
+/** Who took office last and when, as the state has it. */
+static void epoch_read(struct service *self)
 {
     struct view *view = state_view(self->state);
     struct error error = {0};
     json_t *epochs = NULL;
     if (view_epochs(view, 1, &epochs, &error) == ERROR_OK) {
-        const char *text = json_string_value(json_object_get(json_array_get(epochs, 0), "acquired_at"));
+        const json_t *last = json_array_get(epochs, 0);
+        const char *text = json_string_value(json_object_get(last, "acquired_at"));
+        self->history.term = (uint64_t)json_integer_value(json_object_get(last, "term"));
         snprintf(self->history.acquired_at, sizeof self->history.acquired_at, "%s", text ? text : "");
         json_decref(epochs);
     }
-    self->history.term = self->now.leader_ready_term;
+    self->history.index = view_index(view);
     state_view_close(self->state, view);
+}
+
+/* Not consensus' leader_ready_term: that counts from this process' start. */
+bool leader_is_ready(const struct service *self)
+{
+    return self->now.leader_id != 0 && self->history.term == self->now.term;
 }
 
 void status_refresh(struct service *self)
@@ -109,8 +117,8 @@ void status_refresh(struct service *self)
         return;
     if (self->applied_index != self->members.index)
         members_read(self);
-    if (self->now.leader_ready_term != self->history.term)
-        acquired_read(self);
+    if (self->history.term != self->now.term && self->history.index != self->applied_index)
+        epoch_read(self);
 }
 
 /* --- lag
@@ -213,8 +221,7 @@ static bool cluster_can_write(const struct service *self, const struct service_s
 {
     if (self->now.role == CONSENSUS_LEADER)
         return out->write_ready;
-    if (!self->joined || !self->now.quorum || self->now.leader_id == 0 ||
-        self->now.leader_ready_term != self->now.term)
+    if (!self->joined || !self->now.quorum || !leader_is_ready(self))
         return false;
     for (uint32_t i = 0; i < self->now.member_count; i++)
         if (self->now.members[i].node_id == self->now.leader_id)
@@ -255,7 +262,7 @@ static void fill_members(const struct service *self, struct service_status *out)
     }
     snprintf(out->leader_name, sizeof out->leader_name, "%s", member_name(self, self->now.leader_id));
     snprintf(out->leader_url, sizeof out->leader_url, "%s", member_url(self, self->now.leader_id));
-    if (self->now.leader_id != 0 && self->now.leader_ready_term == self->now.term)
+    if (leader_is_ready(self))
         snprintf(out->leader_acquired_at, sizeof out->leader_acquired_at, "%s", self->history.acquired_at);
 }
 

@@ -422,6 +422,37 @@ static void killed_leader_comes_back_whole(void **state)
                      200);
 }
 
+static bool lists_url(const json_t *json, const void *context)
+{
+    size_t i;
+    json_t *row;
+    bool found = false;
+    json_array_foreach(json_object_get(json, "members"), i, row)
+    {
+        const char *url = json_string_value(json_object_get(row, "url"));
+        found = found || (url && strcmp(url, context) == 0);
+    }
+    return found;
+}
+
+/* Goal: a node that is started again on other ports is heard again, and its record follows.
+ * Method: stop a follower, give it new ports over its old folder, start it. */
+static void moved_node_is_found_again(void **state)
+{
+    struct fixture *fixture = *state;
+    int moved = (leader_of(fixture) + 1) % NODES, other = (moved + 1) % NODES;
+    struct test_node *node = &fixture->nodes[moved];
+    size_t three = NODES;
+    char name[16];
+    snprintf(name, sizeof name, "n%d", moved + 1);
+    test_node_done(node);
+    test_node_configure(node, fixture->folder, name, "");
+    test_node_start(node);
+    test_await(node->url, "/v1/ha/status", test_has_voters, &three);
+    test_await(fixture->nodes[other].url, "/v1/ha/status", lists_url, node->url);
+    assert_int_equal(set_flag(node, "moved", 1, "moved", NULL), 201);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +465,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(successor_finishes_an_orphaned_failover, set_up, tear_down),
         cmocka_unit_test_setup_teardown(abandoned_failover_is_recorded_as_failed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lost_quorum_is_recorded_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(moved_node_is_found_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(killed_leader_comes_back_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(follower_behind_the_log_fetches_the_state, set_up_small_log,
                                         tear_down),

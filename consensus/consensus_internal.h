@@ -29,6 +29,9 @@
 /** The commit index is told to followers so much later, when nothing else that carries it was sent by then.
  */
 #define DRIVE_ANNOUNCE_MS             1u
+/** A leader whose own disk takes nothing for so many election timeouts hands over: it can't apply what others
+ * commit (R2). */
+#define DRIVE_STALL_TIMEOUTS          3u
 /** Again after the store was busy or full. */
 #define DRIVE_BUSY_MS                 5u
 /** Submitted proposals of a lost leadership wait so many election timeouts for their fate. */
@@ -99,7 +102,9 @@ struct consensus {
     bool in_turn;   /* not inside a worker's `done`: may wait for the log's worker */
     bool told_ready;
     uint64_t apply_retry_ms, space_ms, mark_ms;
-    uint64_t announce_ms; /* CONSENSUS_NEVER: followers know what is committed */
+    uint64_t stall_ms, stall_index; /* what was durable when it last advanced, and since when it stands still;
+                                       0: it doesn't */
+    uint64_t announce_ms;           /* CONSENSUS_NEVER: followers know what is committed */
     uint64_t mark_index;
     bool disk_full;
     bool reading; /* entries to apply are read from the disk */
@@ -147,6 +152,8 @@ uint64_t apply_limit(const struct consensus *self); /* R2 */
 
 /* handover.c */
 void handover_progress(struct consensus *self);
+/** Hands over when our own disk stands still. */
+void handover_watch_disk(struct consensus *self);
 void handover_fail(struct consensus *self, enum error_code code, const char *reason);
 
 /* membership.c */

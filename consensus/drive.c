@@ -176,6 +176,7 @@ static void one_round(struct consensus *self, bool *changed)
     if (self->drive_again)
         return; /* look again first */
     membership_progress(self);
+    handover_watch_disk(self);
     handover_progress(self);
     snapshot_progress(self);
     confirm_progress(self);

@@ -105,6 +105,35 @@ enum error_code consensus_transfer(struct consensus *self, uint64_t node_id, tra
     return ERROR_OK;
 }
 
+static void nobody_asked(void *context, uint64_t leader, uint64_t term, const struct error *error)
+{
+    (void)context;
+    (void)leader;
+    (void)term;
+    (void)error;
+}
+
+void handover_watch_disk(struct consensus *self)
+{
+    uint64_t durable = log_durable_index(self->log), now_ms = consensus_now(self);
+    uint64_t bound_ms = (uint64_t)DRIVE_STALL_TIMEOUTS * self->options.election_timeout_ms;
+
+    if (durable == log_last_index(self->log)) {
+        self->stall_ms = 0;
+        return;
+    }
+    if (self->stall_ms == 0 || durable != self->stall_index) {
+        self->stall_index = durable;
+        self->stall_ms = now_ms;
+        return;
+    }
+    if (now_ms < self->stall_ms + bound_ms || !consensus_ready(self) || self->handover.phase != HANDOVER_NONE)
+        return;
+    self->stall_ms = now_ms; /* when nobody can take over: not again at once */
+    enum error_code code = consensus_transfer(self, 0, nobody_asked, NULL, NULL);
+    (void)code;
+}
+
 static void catch_up(struct consensus *self)
 {
     struct handover *handover = &self->handover;

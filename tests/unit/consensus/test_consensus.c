@@ -507,6 +507,27 @@ static void failed_sync_stops_the_node(void **state)
     done(cluster);
 }
 
+/* Goal: a leader whose own disk stands still hands over, and nothing is lost.
+ * Method: its log's worker is stopped while it has a write; the others go on. */
+static void leader_with_a_stalled_disk_hands_over(void **state)
+{
+    struct cluster *cluster = form(3);
+    uint32_t leader = cluster_await_leader(cluster, 1000);
+
+    (void)state;
+    cluster_hold_syncs(cluster, leader, true);
+    uint64_t id = cluster_propose(cluster, leader);
+    cluster_run(cluster, 2 * ELECTION_TIMEOUT_MS);
+    assert_int_equal(cluster_leader(cluster), (int)leader);
+    cluster_run(cluster, 3 * ELECTION_TIMEOUT_MS);
+    uint32_t next = cluster_await_leader(cluster, 2000);
+    assert_int_not_equal(next, leader);
+    cluster_hold_syncs(cluster, leader, false);
+    cluster_settle(cluster, 2000);
+    assert_int_equal(cluster_fate(cluster, id), CLUSTER_DONE);
+    done(cluster);
+}
+
 /* Goal: on a full disk a leader refuses writes, keeps office and reads, and takes writes again when there is
  * space. Method: the disk of all three says it is full, and later that it isn't. */
 static void full_disk_refuses_writes_until_there_is_space(void **state)
@@ -576,6 +597,7 @@ int main(void)
         cmocka_unit_test(follower_behind_the_head_fetches_the_state),
         cmocka_unit_test(lost_store_is_fetched_again),
         cmocka_unit_test(failed_sync_stops_the_node),
+        cmocka_unit_test(leader_with_a_stalled_disk_hands_over),
         cmocka_unit_test(full_disk_refuses_writes_until_there_is_space),
         cmocka_unit_test(closing_answers_everything),
     };

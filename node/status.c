@@ -249,8 +249,33 @@ static void fill_quorum(struct service *self, struct service_status *out)
  * -------------------------------------------------------------------------------------------------------------
  */
 
+static const char *member_address(const struct service *self, uint64_t node_id)
+{
+    for (uint32_t i = 0; i < self->members.count; i++)
+        if (self->members.rows[i].node_id == node_id)
+            return self->members.rows[i].address;
+    return "";
+}
+
+/** For people: ordered by name, and at the address where they say they are. */
+static void order_members(const struct service *self, struct service_status *out)
+{
+    struct consensus_member *members = out->consensus.members;
+    for (uint32_t i = 0; i < out->consensus.member_count; i++) {
+        struct consensus_member next = members[i];
+        const char *name = member_name(self, next.node_id), *address = member_address(self, next.node_id);
+        if (address[0])
+            snprintf(next.address, sizeof next.address, "%s", address);
+        uint32_t at = i;
+        for (; at > 0 && strcmp(member_name(self, members[at - 1].node_id), name) > 0; at--)
+            members[at] = members[at - 1];
+        members[at] = next;
+    }
+}
+
 static void fill_members(const struct service *self, struct service_status *out)
 {
+    order_members(self, out);
     for (uint32_t i = 0; i < self->members.count && out->member_count < NODES_MAX; i++) {
         if (self->members.rows[i].removed)
             continue;

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -322,6 +324,68 @@ static void second_signal_exits_at_once(void **state)
     test_node_done(&other);
 }
 
+static bool has_phase(const json_t *json, const void *context)
+{
+    const char *phase = json_string_value(json_object_get(json, "phase"));
+    return phase && strcmp(phase, context) == 0;
+}
+
+/* Goal: time passes in the state without anybody asking: the leader's tick ends a soak.
+ * Method: a published plan whose only gate is a soak of one second. */
+static void soak_ends_by_the_leaders_tick(void **state)
+{
+    struct fixture *fixture = *state;
+    struct test_node *node = &fixture->node;
+    test_node_start(node);
+    test_await(node->url, "/v1/ha/status", test_is_leader, NULL);
+    assert_int_equal(
+        test_request("POST", node->url, "/v1/rollouts?publish=true",
+                     "{\"plan_id\":\"soak\",\"artifact\":{\"name\":\"a\",\"version\":\"1\"},\"stages\":[{"
+                     "\"stage_id\":\"s\",\"target\":{\"percent\":100},\"gates\":[{\"kind\":\"time_soak\","
+                     "\"seconds\":1}]}]}",
+                     NULL, NULL),
+        201);
+    test_await(node->url, "/v1/rollouts/soak", has_phase, "active");
+    test_await(node->url, "/v1/rollouts/soak", has_phase, "completed");
+}
+
+#ifdef AUTONOMY_HAVE_SYSTEMD
+/* Goal: a supervisor hears when requests are served, that the node lives, and when it stops.
+ * Method: a datagram socket in place of systemd's, and a watchdog interval of 300 ms. */
+static void supervisor_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_sec = 30};
+    char message[256], heard[8192] = "";
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/notify", fixture->folder);
+    int socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(socket_fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(setsockopt(socket_fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    setenv("NOTIFY_SOCKET", address.sun_path, 1);
+    setenv("WATCHDOG_USEC", "300000", 1);
+    test_node_start(&fixture->node);
+    unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
+    bool alive = false, stopping = false;
+    for (int i = 0; i < 200 && !(alive && stopping); i++) {
+        ssize_t length = recv(socket_fd, message, sizeof message - 1, 0);
+        assert_true(length > 0);
+        message[length] = 0;
+        if (!alive && strstr(message, "WATCHDOG=1"))
+            assert_int_equal(kill(fixture->node.pid, SIGTERM), 0);
+        alive = alive || strstr(message, "WATCHDOG=1");
+        stopping = strstr(message, "STOPPING=1") != NULL;
+        size_t used = strlen(heard);
+        snprintf(heard + used, sizeof heard - used, "%s ", message);
+    }
+    assert_true(alive && stopping);
+    assert_int_equal(strncmp(heard, "READY=1 ", 8), 0);
+    assert_int_equal(test_node_wait(&fixture->node), EXIT_CLEAN);
+    close(socket_fd);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +396,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(joining_node_serves_health_and_keeps_asking, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_store_and_log_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_disk_ends_with_70_and_loses_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(soak_ends_by_the_leaders_tick, set_up, tear_down),
+#ifdef AUTONOMY_HAVE_SYSTEMD
+        cmocka_unit_test_setup_teardown(supervisor_is_told, set_up, tear_down),
+#endif
         cmocka_unit_test_setup_teardown(second_signal_exits_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_quorum_a_write_ends_within_its_deadline, set_up, tear_down),
     };

@@ -13,229 +13,10 @@
 
 #include <cmocka.h>
 
-#include "consensus/engine.h"
 #include "consensus/rules.h"
+#include "support/engine_bench.h"
 #include "support/fake_disk.h"
 #include "support/fake_worker.h"
-
-#define SELF        1u
-#define SENT_MAX    64u
-#define ENTRIES_MAX 256u
-
-/* A message that the engine sent; of an append only the head and the number of entries. */
-struct sent {
-    uint64_t to;
-    uint64_t durable_at; /* the log's durable index when it left */
-    uint64_t vote_at;    /* and the vote on disk */
-    uint32_t entry_count;
-    struct message message;
-};
-
-struct bench {
-    uint64_t now_ms;
-    struct worker *worker;
-    struct log *log;
-    struct engine *engine;
-    struct sent sent[SENT_MAX];
-    uint32_t sent_count;
-    uint32_t rules_off;
-};
-
-static uint64_t now(void *context)
-{
-    return ((struct bench *)context)->now_ms;
-}
-
-static void keep_sent(void *context, uint64_t to, struct message *message)
-{
-    struct bench *bench = context;
-
-    assert_true(bench->sent_count < SENT_MAX);
-    struct sent *sent = &bench->sent[bench->sent_count++];
-    *sent =
-        (struct sent){.to = to, .durable_at = log_durable_index(bench->log), .vote_at = log_vote(bench->log)};
-    sent->message = *message;
-    if (message->kind == MESSAGE_APPEND) {
-        sent->entry_count = message->append.entry_count;
-        sent->message.append.entries = NULL;
-    }
-}
-
-static enum error_code keep_install(void *context, const char *folder, struct error *error)
-{
-    (void)context;
-    (void)folder;
-    (void)error;
-    return ERROR_OK;
-}
-
-static void on_synced(void *context, uint64_t operation)
-{
-    struct bench *bench = context;
-
-    (void)operation;
-    if (bench->engine != NULL)
-        engine_synced(bench->engine);
-}
-
-static void on_failed(void *context, const struct error *error)
-{
-    (void)context;
-    fail_msg("%s", error->message);
-}
-
-static void encode(uint32_t first, uint32_t last, struct bytes *out)
-{
-    struct configuration configuration = {0};
-
-    for (uint32_t id = first; id <= last; id++) {
-        struct configuration_member *member = &configuration.members[configuration.count++];
-        *member = (struct configuration_member){.node_id = id, .role = MEMBER_VOTER};
-        snprintf(member->address, sizeof member->address, "n%u:1", id);
-    }
-    bytes_clear(out);
-    configuration_encode(&configuration, out);
-}
-
-static void open_engine(struct bench *bench)
-{
-    struct clock clock = {now, now, bench};
-    struct engine_options options = {.node_id = SELF,
-                                     .address = "n1:1",
-                                     .log = bench->log,
-                                     .clock = clock,
-                                     .election_timeout_ms = 300,
-                                     .heartbeat_ms = 30,
-                                     .seed = 1,
-                                     .rules_off = bench->rules_off,
-                                     .send = keep_sent,
-                                     .install = keep_install,
-                                     .context = bench};
-    bench->engine = engine_new(&options);
-    assert_int_equal(engine_start(bench->engine, 0, NULL), ERROR_OK);
-}
-
-/* A node whose log begins with voters 1 .. `voters`, in term 1. */
-static struct bench *bench_new(uint32_t voters, uint32_t rules_off)
-{
-    struct bench *bench = calloc(1, sizeof *bench);
-    struct log_options options = {
-        .folder = "/bench/log", .on_synced = on_synced, .on_failed = on_failed, .context = bench};
-    struct bytes payload;
-
-    fake_disk_reset();
-    bench->now_ms = 1000;
-    bench->rules_off = rules_off;
-    assert_int_equal(worker_open(NULL, "log", &bench->worker, NULL), ERROR_OK);
-    options.worker = bench->worker;
-    options.clock = (struct clock){now, now, bench};
-    assert_int_equal(log_open(&options, &bench->log, NULL), ERROR_OK);
-    assert_int_equal(log_vote_write(bench->log, 1, 0, NULL), ERROR_OK);
-    bytes_init(&payload, 0);
-    encode(1, voters, &payload);
-    struct entry entry = {.index = 1, .term = 1, .type = ENTRY_CHANGE, .data = bytes_span(&payload)};
-    log_append(bench->log, &entry, 1);
-    bytes_done(&payload);
-    fake_worker_run(bench->worker, 100);
-    open_engine(bench);
-    return bench;
-}
-
-static void bench_free(struct bench *bench)
-{
-    struct engine *engine = bench->engine;
-
-    bench->engine = NULL;
-    worker_drain(bench->worker);
-    engine_free(engine);
-    log_close(bench->log);
-    worker_close(bench->worker);
-    fake_disk_reset();
-    free(bench);
-}
-
-static struct engine_state state_of(struct bench *bench)
-{
-    struct engine_state state;
-    engine_state(bench->engine, &state);
-    return state;
-}
-
-/* An append of `count` commands behind (prev, prev_term), all in `term`; entry `change` (0: none) is a
- * configuration of voters 1 .. change_voters. */
-static void append(struct bench *bench, uint64_t term, uint64_t prev, uint64_t prev_term, uint32_t count,
-                   uint64_t commit, uint64_t change, uint32_t change_voters)
-{
-    struct entry entries[ENTRIES_MAX];
-    struct bytes payload;
-
-    bytes_init(&payload, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        entries[i] = (struct entry){
-            .index = prev + 1 + i, .term = term, .type = ENTRY_COMMAND, .data = span_of("command", 7)};
-        if (entries[i].index != change)
-            continue;
-        encode(1, change_voters, &payload);
-        entries[i].type = ENTRY_CHANGE;
-        entries[i].data = bytes_span(&payload);
-    }
-    struct message message = {.kind = MESSAGE_APPEND, .from = 2, .term = term};
-    message.append.prev_index = prev;
-    message.append.prev_term = prev_term;
-    message.append.commit = commit;
-    message.append.entries = entries;
-    message.append.entry_count = count;
-    engine_receive(bench->engine, &message, "n2:1", false);
-    bytes_done(&payload);
-}
-
-static const struct sent *last_sent(struct bench *bench, enum message_kind kind)
-{
-    for (uint32_t i = bench->sent_count; i > 0; i--)
-        if (bench->sent[i - 1].message.kind == kind)
-            return &bench->sent[i - 1];
-    fail_msg("no %s was sent", message_kind_name(kind));
-    return NULL;
-}
-
-static uint32_t count_sent(struct bench *bench, enum message_kind kind)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < bench->sent_count; i++)
-        count += bench->sent[i].message.kind == kind;
-    return count;
-}
-
-static void vote_result(struct bench *bench, uint64_t from, uint64_t term, bool granted, bool pre_vote)
-{
-    struct message message = {.kind = MESSAGE_VOTE_RESULT, .from = from, .term = term};
-
-    message.vote_result.granted = granted;
-    message.vote_result.pre_vote = pre_vote;
-    engine_receive(bench->engine, &message, "n2:1", false);
-}
-
-static void become_leader(struct bench *bench)
-{
-    uint64_t term = state_of(bench).term;
-
-    bench->now_ms += 700;
-    engine_tick(bench->engine);
-    assert_int_equal(state_of(bench).role, CONSENSUS_CANDIDATE);
-    vote_result(bench, 2, term + 1, true, true);
-    assert_int_equal(state_of(bench).term, term + 1);
-    vote_result(bench, 2, term + 1, true, false);
-    assert_int_equal(state_of(bench).role, CONSENSUS_LEADER);
-}
-
-static void append_result(struct bench *bench, uint64_t from, uint64_t rejected, uint64_t last_index)
-{
-    struct message message = {.kind = MESSAGE_APPEND_RESULT, .from = from, .term = state_of(bench).term};
-
-    message.append_result.rejected = rejected;
-    message.append_result.last_index = last_index;
-    engine_receive(bench->engine, &message, "n2:1", false);
-}
 
 /* True when `play` ends by itself in a child process, false when a check stops it. */
 static bool survives(void (*play)(void))
@@ -273,7 +54,7 @@ static void vote_is_durable_before_it_leaves(void **state)
     message.vote.last_term = 4;
     uint64_t syncs = fake_disk_syncs("/bench/");
     engine_receive(bench->engine, &message, "n3:1", false);
-    const struct sent *sent = last_sent(bench, MESSAGE_VOTE_RESULT);
+    const struct sent *sent = bench_last_sent(bench, MESSAGE_VOTE_RESULT);
     assert_true(sent->message.vote_result.granted);
     assert_int_equal(sent->vote_at, 3);
     assert_int_equal(log_term(bench->log), 5);
@@ -288,11 +69,11 @@ static void append_is_acknowledged_when_synced(void **state)
     struct bench *bench = bench_new(3, 0);
 
     (void)state;
-    append(bench, 1, 1, 1, 3, 0, 0, 0);
+    bench_append(bench, 1, 1, 1, 3, 0, 0, 0);
     assert_int_equal(log_last_index(bench->log), 4);
-    assert_int_equal(count_sent(bench, MESSAGE_APPEND_RESULT), 0);
+    assert_int_equal(bench_count_sent(bench, MESSAGE_APPEND_RESULT), 0);
     fake_worker_run(bench->worker, 100);
-    const struct sent *sent = last_sent(bench, MESSAGE_APPEND_RESULT);
+    const struct sent *sent = bench_last_sent(bench, MESSAGE_APPEND_RESULT);
     assert_int_equal(sent->message.append_result.last_index, 4);
     assert_int_equal(sent->durable_at, 4);
     bench_free(bench);
@@ -305,14 +86,14 @@ static void truncated_entries_are_not_claimed(void **state)
     struct bench *bench = bench_new(3, 0);
 
     (void)state;
-    append(bench, 1, 1, 1, 3, 0, 0, 0);
-    append(bench, 2, 2, 1, 2, 0, 0, 0); /* replaces 3 and 4 */
+    bench_append(bench, 1, 1, 1, 3, 0, 0, 0);
+    bench_append(bench, 2, 2, 1, 2, 0, 0, 0); /* replaces 3 and 4 */
     fake_worker_run(bench->worker, 1);
     for (uint32_t i = 0; i < bench->sent_count; i++)
         if (bench->sent[i].message.kind == MESSAGE_APPEND_RESULT)
             assert_true(bench->sent[i].message.append_result.last_index <= 2);
     fake_worker_run(bench->worker, 100);
-    assert_int_equal(last_sent(bench, MESSAGE_APPEND_RESULT)->message.append_result.last_index, 4);
+    assert_int_equal(bench_last_sent(bench, MESSAGE_APPEND_RESULT)->message.append_result.last_index, 4);
     bench_free(bench);
 }
 
@@ -325,18 +106,18 @@ static void leader_sends_while_it_syncs(void **state)
     uint64_t index = 0, term = 0;
 
     (void)state;
-    become_leader(bench);
-    append_result(bench, 2, 0, 1);
+    bench_become_leader(bench);
+    bench_append_result(bench, 2, 0, 1);
     assert_int_equal(engine_submit(bench->engine, &command, 1, &index, &term), ERROR_OK);
     assert_int_equal(index, 2);
-    const struct sent *sent = last_sent(bench, MESSAGE_APPEND);
+    const struct sent *sent = bench_last_sent(bench, MESSAGE_APPEND);
     assert_int_equal(sent->entry_count, 1);
     assert_int_equal(sent->durable_at, 1);
-    assert_int_equal(state_of(bench).commit_index, 1);
-    append_result(bench, 2, 0, 2);
-    assert_int_equal(state_of(bench).commit_index, 1); /* one of three: our own is not synced */
+    assert_int_equal(bench_state(bench).commit_index, 1);
+    bench_append_result(bench, 2, 0, 2);
+    assert_int_equal(bench_state(bench).commit_index, 1); /* one of three: our own is not synced */
     fake_worker_run(bench->worker, 100);
-    assert_int_equal(state_of(bench).commit_index, 2);
+    assert_int_equal(bench_state(bench).commit_index, 2);
     bench_free(bench);
 }
 
@@ -348,11 +129,12 @@ static void late_heartbeat(uint32_t rules_off)
 {
     struct bench *bench = bench_new(3, rules_off);
 
-    append(bench, 1, 1, 1, 9, 10, 0, 0);
+    bench_append(bench, 1, 1, 1, 9, 10, 0, 0);
     fake_worker_run(bench->worker, 100);
-    assert_int_equal(state_of(bench).commit_index, 10);
-    append(bench, 1, 5, 1, 0, 12, 0, 0); /* sent long ago to somebody who had less, of a leader with more */
-    assert_int_equal(state_of(bench).commit_index, 10);
+    assert_int_equal(bench_state(bench).commit_index, 10);
+    bench_append(bench, 1, 5, 1, 0, 12, 0,
+                 0); /* sent long ago to somebody who had less, of a leader with more */
+    assert_int_equal(bench_state(bench).commit_index, 10);
     bench_free(bench);
 }
 
@@ -374,8 +156,8 @@ static uint64_t index_of_change(uint32_t rules_off)
 {
     struct bench *bench = bench_new(3, rules_off);
 
-    append(bench, 1, 1, 1, 5, 0, 4, 4); /* 2 .. 6, the configuration at 4 */
-    uint64_t index = state_of(bench).configuration->index;
+    bench_append(bench, 1, 1, 1, 5, 0, 4, 4); /* 2 .. 6, the configuration at 4 */
+    uint64_t index = bench_state(bench).configuration->index;
     assert_int_equal(log_last_index(bench->log), 6);
     bench_free(bench);
     return index;
@@ -397,22 +179,22 @@ static void append_below_head(uint32_t rules_off)
     struct log_snapshot snapshot = {.index = 8, .term = 1, .configuration_index = 1};
     struct bytes payload;
 
-    append(bench, 1, 1, 1, 9, 10, 0, 0);
+    bench_append(bench, 1, 1, 1, 9, 10, 0, 0);
     fake_worker_run(bench->worker, 100);
     bytes_init(&payload, 0);
-    encode(1, 3, &payload);
+    bench_encode(1, 3, &payload);
     memcpy(snapshot.configuration, payload.data, payload.length);
     snapshot.configuration_bytes = payload.length;
     bytes_done(&payload);
     assert_true(engine_snapshot(bench->engine, &snapshot, 2));
     fake_worker_run(bench->worker, 100);
     assert_int_equal(log_first_index(bench->log), 7);
-    append(bench, 1, 0, 0, 3, 3, 1, 3); /* 1 .. 3 once more, late */
+    bench_append(bench, 1, 0, 0, 3, 3, 1, 3); /* 1 .. 3 once more, late */
     fake_worker_run(bench->worker, 100);
     assert_int_equal(log_last_index(bench->log), 10);
     assert_int_equal(log_term_of(bench->log, 10), 1);
-    assert_int_equal(last_sent(bench, MESSAGE_APPEND_RESULT)->message.append_result.last_index, 8);
-    append(bench, 1, 0, 0, 12, 12, 1, 3); /* 1 .. 12: what we lack is taken */
+    assert_int_equal(bench_last_sent(bench, MESSAGE_APPEND_RESULT)->message.append_result.last_index, 8);
+    bench_append(bench, 1, 0, 0, 12, 12, 1, 3); /* 1 .. 12: what we lack is taken */
     fake_worker_run(bench->worker, 100);
     assert_int_equal(log_last_index(bench->log), 12);
     bench_free(bench);
@@ -458,7 +240,7 @@ static void impossible_appends_are_dropped(void **state)
     engine_receive(bench->engine, &message, "n2:1", false);
     assert_int_equal(log_last_index(bench->log), 1);
     assert_null(engine_failure(bench->engine));
-    assert_int_equal(state_of(bench).term, 1);
+    assert_int_equal(bench_state(bench).term, 1);
     bench_free(bench);
 }
 
@@ -470,12 +252,12 @@ static uint64_t configuration_after_rollback(uint32_t rules_off)
 {
     struct bench *bench = bench_new(3, rules_off);
 
-    append(bench, 1, 1, 1, 1, 1, 2, 4);
-    append(bench, 1, 2, 1, 1, 2, 3, 5);
+    bench_append(bench, 1, 1, 1, 1, 1, 2, 4);
+    bench_append(bench, 1, 2, 1, 1, 2, 3, 5);
     fake_worker_run(bench->worker, 100);
-    append(bench, 2, 2, 1, 1, 2, 0, 0); /* another leader's command takes the place of 3 */
+    bench_append(bench, 2, 2, 1, 1, 2, 0, 0); /* another leader's command takes the place of 3 */
     fake_worker_run(bench->worker, 100);
-    uint64_t index = state_of(bench).configuration->index;
+    uint64_t index = bench_state(bench).configuration->index;
     bench_free(bench);
     return index;
 }
@@ -487,6 +269,30 @@ static void rolled_back_configuration_leaves_the_one_before(void **state)
     (void)state;
     assert_int_equal(configuration_after_rollback(0), 2);
     assert_int_equal(configuration_after_rollback(RULE_PENDING_CONFIGURATION), 1);
+}
+
+/* Goal: R5: where libraft's configuration isn't the log's, the engine starts anew from the log, once all of
+ * it is synced. Method: libraft is made to forget a pending configuration behind our back. */
+static void wrong_configuration_starts_the_engine_anew(void **state)
+{
+    struct bench *bench = bench_new(3, 0);
+
+    (void)state;
+    bench_append(bench, 1, 1, 1, 1, 1, 2, 4);
+    assert_int_equal(bench_state(bench).configuration->index, 2);
+    bench->engine->raft.configuration_uncommitted_index = 0;
+    bench_append(bench, 1, 2, 1, 1, 1, 0, 0);
+    assert_int_equal(bench_state(bench).starts, 1);
+    assert_int_equal(engine_deadline_ms(bench->engine), CONSENSUS_NEVER); /* no event until all is synced */
+    bench_append(bench, 1, 3, 1, 1, 1, 0, 0);
+    assert_int_equal(log_last_index(bench->log), 3);
+    fake_worker_run(bench->worker, 100);
+    assert_int_equal(bench_state(bench).starts, 2);
+    assert_int_equal(bench_state(bench).configuration->index, 2);
+    assert_true(bench_state(bench).change_pending);
+    bench_append(bench, 1, 3, 1, 1, 1, 0, 0);
+    assert_int_equal(log_last_index(bench->log), 4);
+    bench_free(bench);
 }
 
 /* --- R7
@@ -503,8 +309,8 @@ static void change_of_two_members_is_refused(void **state)
     (void)state;
     for (int on = 0; on < 2; on++) {
         struct bench *bench = bench_new(3, on ? 0 : RULE_ONE_CHANGE);
-        become_leader(bench);
-        after = *state_of(bench).configuration;
+        bench_become_leader(bench);
+        after = *bench_state(bench).configuration;
         if (on)
             assert_int_equal(engine_change(bench->engine, &after, &index, &term), ERROR_INVALID);
         for (uint32_t id = 4; id <= 5; id++) {
@@ -525,12 +331,12 @@ static void second_change_waits_for_the_first(void **state)
     uint64_t index, term;
 
     (void)state;
-    after = *state_of(bench).configuration;
+    after = *bench_state(bench).configuration;
     after.members[2].role = MEMBER_STANDBY;
     assert_int_equal(engine_change(bench->engine, &after, &index, &term), ERROR_NOT_LEADER);
-    become_leader(bench);
+    bench_become_leader(bench);
     assert_int_equal(engine_change(bench->engine, &after, &index, &term), ERROR_OK);
-    assert_true(state_of(bench).change_pending);
+    assert_true(bench_state(bench).change_pending);
     uint64_t last = log_last_index(bench->log);
     after.members[2].role = MEMBER_VOTER;
     assert_int_equal(engine_change(bench->engine, &after, &index, &term), ERROR_CONFLICT);
@@ -546,8 +352,8 @@ static uint64_t term_after_stray_vote(uint32_t rules_off)
 {
     struct bench *bench = bench_new(3, rules_off);
 
-    vote_result(bench, 2, 7, false, true);
-    uint64_t term = state_of(bench).term;
+    bench_vote_result(bench, 2, 7, false, true);
+    uint64_t term = bench_state(bench).term;
     bench_free(bench);
     return term;
 }
@@ -568,9 +374,9 @@ static void answer_to_a_lower_term_has_no_index(void **state)
     struct bench *bench = bench_new(3, 0);
 
     (void)state;
-    append(bench, 3, 1, 1, 0, 0, 0, 0);
-    append(bench, 1, 1, 1, 1, 0, 0, 0);
-    const struct sent *sent = last_sent(bench, MESSAGE_APPEND_RESULT);
+    bench_append(bench, 3, 1, 1, 0, 0, 0, 0);
+    bench_append(bench, 1, 1, 1, 1, 0, 0, 0);
+    const struct sent *sent = bench_last_sent(bench, MESSAGE_APPEND_RESULT);
     assert_int_equal(sent->message.term, 3);
     assert_int_equal(sent->message.append_result.last_index, 0);
     assert_int_equal(sent->message.append_result.rejected, 1);
@@ -585,9 +391,9 @@ static bool fails_on_conflict(uint32_t rules_off)
 {
     struct bench *bench = bench_new(3, rules_off);
 
-    append(bench, 1, 1, 1, 3, 4, 0, 0);
+    bench_append(bench, 1, 1, 1, 3, 4, 0, 0);
     fake_worker_run(bench->worker, 100);
-    append(bench, 2, 4, 2, 0, 0, 0, 0); /* entry 4 is committed in term 1 */
+    bench_append(bench, 2, 4, 2, 0, 0, 0, 0); /* entry 4 is committed in term 1 */
     bool failed = engine_failure(bench->engine) != NULL;
     if (failed)
         assert_int_equal(engine_deadline_ms(bench->engine), CONSENSUS_NEVER);
@@ -617,7 +423,7 @@ static void failed_vote_is_not_given(void **state)
     message.vote.last_term = 4;
     fake_disk_fail_syncs("/bench/", 1, ERROR_IO);
     engine_receive(bench->engine, &message, "n3:1", false);
-    assert_int_equal(count_sent(bench, MESSAGE_VOTE_RESULT), 0);
+    assert_int_equal(bench_count_sent(bench, MESSAGE_VOTE_RESULT), 0);
     assert_non_null(engine_failure(bench->engine));
     bench_free(bench);
 }
@@ -635,11 +441,11 @@ static uint64_t term_in_refused_pre_vote(uint32_t rules_off)
     message.vote.last_index = 99;
     message.vote.last_term = 3;
     message.vote.pre_vote = true;
-    append(bench, 6, 1, 1, 0, 0, 0, 0);
+    bench_append(bench, 6, 1, 1, 0, 0, 0, 0);
     bench->now_ms += 700;
     engine_tick(bench->engine); /* no leader any more, a candidate itself */
     engine_receive(bench->engine, &message, "n3:1", false);
-    const struct sent *sent = last_sent(bench, MESSAGE_VOTE_RESULT);
+    const struct sent *sent = bench_last_sent(bench, MESSAGE_VOTE_RESULT);
     assert_false(sent->message.vote_result.granted);
     uint64_t term = sent->message.term;
     bench_free(bench);
@@ -661,20 +467,20 @@ static uint32_t entries_after_late_rejection(uint32_t rules_off)
     struct span command = span_of("x", 1);
     uint64_t index, term;
 
-    append(bench, 1, 1, 1, 9, 10, 0, 0);
+    bench_append(bench, 1, 1, 1, 9, 10, 0, 0);
     fake_worker_run(bench->worker, 100);
-    become_leader(bench);
-    append_result(bench, 2, 0, 10); /* matches all */
+    bench_become_leader(bench);
+    bench_append_result(bench, 2, 0, 10); /* matches all */
     bench->now_ms += 30;
     engine_tick(bench->engine);
     bench->now_ms += 30;
-    engine_tick(bench->engine);     /* silent since the last one: probed */
-    append_result(bench, 2, 10, 4); /* said long ago */
+    engine_tick(bench->engine);           /* silent since the last one: probed */
+    bench_append_result(bench, 2, 10, 4); /* said long ago */
     bench->now_ms += 5;
     assert_int_equal(engine_submit(bench->engine, &command, 1, &index, &term), ERROR_OK);
     bench->now_ms += 30;
-    append_result(bench, 3, 0, 10);
-    append_result(bench, 2, 0, 4);
+    bench_append_result(bench, 3, 0, 10);
+    bench_append_result(bench, 2, 0, 4);
     engine_tick(bench->engine);
     uint32_t most = 0;
     for (uint32_t i = 0; i < bench->sent_count; i++)
@@ -705,13 +511,13 @@ static void hastened_candidacy_is_a_pre_vote(void **state)
     struct bench *bench = bench_new(3, 0);
 
     (void)state;
-    append(bench, 4, 1, 1, 0, 0, 0, 0);
+    bench_append(bench, 4, 1, 1, 0, 0, 0, 0);
     assert_false(engine_hasten(bench->engine));
     bench->now_ms += 3;
     assert_true(engine_hasten(bench->engine));
-    assert_int_equal(state_of(bench).role, CONSENSUS_CANDIDATE);
-    assert_int_equal(state_of(bench).term, 4);
-    assert_true(last_sent(bench, MESSAGE_VOTE)->message.vote.pre_vote);
+    assert_int_equal(bench_state(bench).role, CONSENSUS_CANDIDATE);
+    assert_int_equal(bench_state(bench).term, 4);
+    assert_true(bench_last_sent(bench, MESSAGE_VOTE)->message.vote.pre_vote);
     assert_true(engine_deadline_ms(bench->engine) >= bench->now_ms + 300); /* the timeout is back */
     bench_free(bench);
 }
@@ -723,21 +529,11 @@ static void old_entries_are_read_from_the_disk(void **state)
     struct bench *bench = bench_new(3, 0);
 
     (void)state;
-    append(bench, 1, 1, 1, 200, 0, 0, 0);
+    bench_append(bench, 1, 1, 1, 200, 0, 0, 0);
     fake_worker_run(bench->worker, 100);
-    struct log_options options = {.folder = "/bench/log",
-                                  .on_synced = on_synced,
-                                  .on_failed = on_failed,
-                                  .context = bench,
-                                  .worker = bench->worker,
-                                  .clock = {now, now, bench}};
-    engine_free(bench->engine);
-    bench->engine = NULL;
-    log_close(bench->log);
-    assert_int_equal(log_open(&options, &bench->log, NULL), ERROR_OK);
-    open_engine(bench);
-    become_leader(bench);
-    append_result(bench, 2, 201, 50);
+    bench_reopen(bench);
+    bench_become_leader(bench);
+    bench_append_result(bench, 2, 201, 50);
     fake_worker_run(bench->worker, 100);
     uint64_t next = 51; /* the first one it lacks */
     for (uint32_t i = 0; i < bench->sent_count; i++) {
@@ -762,6 +558,7 @@ int main(void)
         cmocka_unit_test(late_append_below_the_head_is_moved_up),
         cmocka_unit_test(impossible_appends_are_dropped),
         cmocka_unit_test(rolled_back_configuration_leaves_the_one_before),
+        cmocka_unit_test(wrong_configuration_starts_the_engine_anew),
         cmocka_unit_test(change_of_two_members_is_refused),
         cmocka_unit_test(second_change_waits_for_the_first),
         cmocka_unit_test(vote_result_reaches_candidates_only),

@@ -420,7 +420,9 @@ static void work(struct worker_job *job)
     for (uint32_t i = 0; i < self->request.source_count && !atomic_load(&self->closing); i++) {
         struct error error = {0};
         enum error_code code = fetch_from(self, self->request.sources[i], &error);
-        self->error = code == ERROR_OK ? (struct error){0} : error; /* attempts that failed left theirs */
+        if (code == ERROR_OK) /* attempts that failed left theirs */
+            error = (struct error){0};
+        self->error = error;
         if (code == ERROR_OK)
             return;
         log_warn("transfer", "not from here", "source=%s error=\"%s\"", self->request.sources[i],

@@ -15,7 +15,8 @@
 #include "node/quorum.h"
 #include "node/transfer.h"
 
-#define PATH_BYTES 1200u
+#define PATH_BYTES      1200u
+#define LAST_ANSWERS_MS 500u
 
 int exit_code_of(enum error_code code)
 {
@@ -307,6 +308,8 @@ static void http_end(struct node *self)
     service_drain(service); /* what was pushed before; its answers are below */
     worker_drain(service->store_worker);
     service_answer_all(service);
+    for (unsigned waited = 0; http_server_busy(self->http) > 0 && waited < LAST_ANSWERS_MS; waited += 5)
+        uv_sleep(5); /* answers are on their way out of HTTP's threads */
     http_server_close(self->http);
     self->http = NULL;
 }

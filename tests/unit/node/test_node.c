@@ -1,6 +1,7 @@
 /* One node, whole: start and stop, what it refuses to start with, what an acknowledgement promises. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,6 +28,7 @@
 struct fixture {
     char folder[64];
     struct test_node node;
+    unsigned status;
 };
 
 static int set_up(void **state)
@@ -324,6 +326,29 @@ static void second_signal_exits_at_once(void **state)
     test_node_done(&other);
 }
 
+static void *long_poll(void *context)
+{
+    struct fixture *fixture = context;
+    fixture->status =
+        test_request("GET", fixture->node.url, "/v1/flags?index=1000000&wait=25s", NULL, NULL, NULL);
+    return NULL;
+}
+
+/* Goal: what waits when a node stops gets an answer, not a cut connection.
+ * Method: a long poll of 25 seconds on a thread, and a stop while it waits. */
+static void stop_answers_what_waits(void **state)
+{
+    struct fixture *fixture = *state;
+    pthread_t thread;
+    test_node_start(&fixture->node);
+    test_await(fixture->node.url, "/v1/ha/status", test_is_leader, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, long_poll, fixture), 0);
+    test_sleep_ms(300);
+    assert_int_equal(test_node_stop(&fixture->node), EXIT_CLEAN);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(fixture->status == 200 || fixture->status == 503);
+}
+
 static bool has_phase(const json_t *json, const void *context)
 {
     const char *phase = json_string_value(json_object_get(json, "phase"));
@@ -396,6 +421,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(joining_node_serves_health_and_keeps_asking, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_store_and_log_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_disk_ends_with_70_and_loses_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(stop_answers_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(soak_ends_by_the_leaders_tick, set_up, tear_down),
 #ifdef AUTONOMY_HAVE_SYSTEMD
         cmocka_unit_test_setup_teardown(supervisor_is_told, set_up, tear_down),

@@ -142,6 +142,11 @@ static void on_frame(void *context, uint64_t from, const char *address, struct s
     case MESSAGE_SNAPSHOT_NEEDED:
         snapshot_needed(self, &message);
         break;
+    case MESSAGE_TIMEOUT_NOW:
+        /* Without its state it could not take office. */
+        if (!self->snapshots.state_lost)
+            engine_receive(self->engine, &message, address, false);
+        break;
     default:
         engine_receive(self->engine, &message, address, self->disk_full);
     }

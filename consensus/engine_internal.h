@@ -61,8 +61,9 @@ struct engine {
     struct engine_read reads[NODES_MAX];
     struct engine_peer {
         uint64_t node_id, heard_ms;
-        uint64_t told;  /* the highest commit index sent with entries that cover it */
-    } peers[NODES_MAX]; /* the last that were heard */
+        uint64_t told;               /* the highest commit index sent with entries that cover it */
+        uint64_t sent_prev, sent_ms; /* the last entries sent: what they follow, and when */
+    } peers[NODES_MAX];              /* the last that were heard */
     struct bytes scratch;
 };
 

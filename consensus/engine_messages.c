@@ -138,6 +138,21 @@ static uint32_t count_sendable(const struct engine *self, uint64_t first, uint32
     return count;
 }
 
+/* A follower that is probed, or whose disk is full, is sent the same entries with every submit: once a
+ * heartbeat is enough. */
+static bool just_sent(struct engine *self, uint64_t to, uint64_t prev_index)
+{
+    struct engine_peer *peer = engine_peer(self, to);
+
+    if (peer == NULL)
+        return false;
+    if (peer->sent_prev == prev_index && self->now_ms < peer->sent_ms + self->options.heartbeat_ms)
+        return true;
+    peer->sent_prev = prev_index;
+    peer->sent_ms = self->now_ms;
+    return false;
+}
+
 static void send_append(struct engine *self, uint64_t to, const struct raft_append_entries *append)
 {
     uint32_t count = count_sendable(self, append->prev_log_index + 1, append->n_entries);
@@ -146,6 +161,8 @@ static void send_append(struct engine *self, uint64_t to, const struct raft_appe
 
     if (read == NULL || read->busy || engine_silent(self, to))
         count = 0; /* older entries are on their way, or nobody listens: a heartbeat will do */
+    if (count > 0 && just_sent(self, to, append->prev_log_index))
+        count = 0;
     if (count == 0 || take_cached(self, append->prev_log_index + 1, count, entries) > 0) {
         send_entries(self, to, append->prev_log_index, append->prev_log_term, append->leader_commit, entries,
                      count);

@@ -174,6 +174,10 @@ static void installed(struct consensus *self)
     self->applied_term = snapshots->state.term;
     if (snapshots->state.term > self->leader_ready_term)
         self->leader_ready_term = snapshots->state.term;
+    /* The command by which we took office may be within: nobody applies it here any more. */
+    if (self->elected_term > 0 && self->elected_index <= self->applied_index &&
+        log_term_of(self->log, self->elected_index) == self->elected_term)
+        self->ready_term = self->elected_term;
     self->drive_again = true;
     proposals_skipped(&self->proposals, self->applied_index);
     confirm_applied(&self->confirm, self->applied_index);

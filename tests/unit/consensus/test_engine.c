@@ -504,6 +504,33 @@ static void late_rejection_is_ignored(void **state)
  * -----------------------------------------------------------------------------------------------------------------
  */
 
+/* Goal: a follower that answers and doesn't get on is not sent the same entries with every submit.
+ * Method: five submits within a heartbeat; then a heartbeat later. */
+static void probed_follower_gets_entries_once_a_heartbeat(void **state)
+{
+    struct bench *bench = bench_new(3, 0);
+    struct span command = span_of("x", 1);
+    uint64_t index, term;
+    uint32_t early = 0, all = 0;
+
+    (void)state;
+    bench_become_leader(bench);
+    for (int i = 0; i < 5; i++) {
+        bench->now_ms += 3;
+        assert_int_equal(engine_submit(bench->engine, &command, 1, &index, &term), ERROR_OK);
+        bench_append_result(bench, 2, 0, 0);
+    }
+    for (uint32_t i = 0; i < bench->sent_count; i++)
+        early += bench->sent[i].to == 2 && bench->sent[i].entry_count > 0;
+    assert_int_equal(early, 1);
+    bench->now_ms += 30;
+    engine_tick(bench->engine);
+    for (uint32_t i = 0; i < bench->sent_count; i++)
+        all += bench->sent[i].to == 2 && bench->sent[i].entry_count > 0;
+    assert_int_equal(all, 2);
+    bench_free(bench);
+}
+
 /* Goal: a candidate's pre-vote raises no term; the quick candidacy comes 2 ms after the leader's last word at
  * the earliest. Method: a follower of node 2 is hastened at once, and again later. */
 static void hastened_candidacy_is_a_pre_vote(void **state)
@@ -567,6 +594,7 @@ int main(void)
         cmocka_unit_test(failed_vote_is_not_given),
         cmocka_unit_test(refused_pre_vote_tells_the_term),
         cmocka_unit_test(late_rejection_is_ignored),
+        cmocka_unit_test(probed_follower_gets_entries_once_a_heartbeat),
         cmocka_unit_test(hastened_candidacy_is_a_pre_vote),
         cmocka_unit_test(old_entries_are_read_from_the_disk),
     };

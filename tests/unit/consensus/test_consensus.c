@@ -450,6 +450,30 @@ static void follower_behind_the_head_fetches_the_state(void **state)
     done(cluster);
 }
 
+/* Goal: a follower that was away catches up from the log alone, however many entries it lacks and however
+ * large they are. Method: 5,000 small commands, more than a frame or a window holds, then 100 of 60,000
+ * bytes, while one is away. */
+static void follower_catches_up_from_the_log(void **state)
+{
+    struct cluster *cluster = form(3);
+    uint32_t leader = cluster_await_leader(cluster, 1000), away = other_than(leader);
+
+    (void)state;
+    cluster_crash(cluster, away);
+    for (int i = 0; i < 5000; i++)
+        assert_true(cluster_propose(cluster, leader) > 0);
+    cluster_run(cluster, 500);
+    for (int i = 0; i < 100; i++)
+        assert_true(cluster_propose_bytes(cluster, leader, 60000) > 0);
+    cluster_run(cluster, 500);
+    assert_int_equal(cluster_acknowledged(cluster), 5100);
+    assert_int_equal(cluster_restart(cluster, away, NULL), ERROR_OK);
+    assert_true(cluster_settle(cluster, 5000));
+    assert_int_equal(cluster_installs(cluster), 0);
+    assert_int_equal(cluster_applied(cluster, away), cluster_applied(cluster, leader));
+    done(cluster);
+}
+
 /* Goal: a node whose store alone is lost keeps its log and vote, says so, and fetches the state; a sole voter
  * refuses to start. Method: the store is wiped while the node is down. */
 static void lost_store_is_fetched_again(void **state)
@@ -595,6 +619,7 @@ int main(void)
         cmocka_unit_test(membership_preflight_refuses),
         cmocka_unit_test(repeated_change_succeeds_and_pending_one_excludes),
         cmocka_unit_test(follower_behind_the_head_fetches_the_state),
+        cmocka_unit_test(follower_catches_up_from_the_log),
         cmocka_unit_test(lost_store_is_fetched_again),
         cmocka_unit_test(failed_sync_stops_the_node),
         cmocka_unit_test(leader_with_a_stalled_disk_hands_over),

@@ -219,6 +219,41 @@ bool utf8_valid(const void *data, size_t length)
     return true;
 }
 
+static uint32_t code_point(const uint8_t *in, size_t length)
+{
+    uint32_t value = length == 1 ? in[0] : in[0] & (0xFFu >> (length + 1));
+    for (size_t i = 1; i < length; i++)
+        value = value << 6 | (in[i] & 0x3Fu);
+    return value;
+}
+
+size_t text_unseen(const char *text)
+{
+    static const struct {
+        uint32_t first, last;
+    } unseen[] = {{0x01, 0x20},     {0x7F, 0xA0},     {0xAD, 0xAD},     {0x034F, 0x034F},  {0x061C, 0x061C},
+                  {0x115F, 0x1160}, {0x1680, 0x1680}, {0x17B4, 0x17B5}, {0x180B, 0x180F},  {0x2000, 0x200F},
+                  {0x2028, 0x202F}, {0x205F, 0x206F}, {0x2800, 0x2800}, {0x3000, 0x3000},  {0x3164, 0x3164},
+                  {0xFE00, 0xFE0F}, {0xFEFF, 0xFEFF}, {0xFFA0, 0xFFA0}, {0xE0000, 0xE0FFF}};
+    const size_t left = strnlen(text, 4);
+    const size_t length = left == 0 ? 0 : utf8_character((const uint8_t *)text, left);
+    if (length == 0)
+        return 0;
+    const uint32_t value = code_point((const uint8_t *)text, length);
+    for (size_t i = 0; i < sizeof(unseen) / sizeof(unseen[0]); i++)
+        if (value >= unseen[i].first && value <= unseen[i].last)
+            return length;
+    return 0;
+}
+
+bool text_is_blank(const char *text)
+{
+    size_t step;
+    while ((step = text_unseen(text)) > 0)
+        text += step;
+    return *text == '\0';
+}
+
 /* Reads digits from *text on and moves it past them; false without a digit or past `max`. */
 static bool read_digits(const char **text, uint64_t max, uint64_t *out)
 {

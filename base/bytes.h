@@ -57,6 +57,11 @@ bool hex_decode(const char *text, void *out, size_t length);
 /** True for [A-Za-z0-9][A-Za-z0-9._-]{0,127}, the form of ids, keys and names. */
 bool name_valid(const char *text);
 bool utf8_valid(const void *data, size_t length);
+/** Bytes of the character that `text` begins with when nobody would see it (a blank of any script, a control
+ * character, a zero-width one), else 0. `text` is UTF-8. */
+size_t text_unseen(const char *text);
+/** Nothing in it can be seen. */
+bool text_is_blank(const char *text);
 /** Decimal, whole string, no sign, no blanks; false past `max`. */
 bool parse_u64(const char *text, uint64_t max, uint64_t *out);
 /** "1500ms", "30s", "5m", "1h", "90d"; a bare number is seconds. */

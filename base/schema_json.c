@@ -149,6 +149,18 @@ static enum error_code time_from_json(const struct schema_context *context, cons
     return field_check_u64(context, path, field, *out);
 }
 
+/* Who asks must say something. Not so for what is in a log already: it is read as it was written. */
+static enum error_code text_from_json(const struct schema_context *context, const struct schema_path *path,
+                                      const struct field *field, const json_t *json, const char **out)
+{
+    if (!json_is_string(json))
+        return wrong_kind(context, path, "a text", json);
+    const enum error_code code = field_take_text(context, path, field, json_span(json), out);
+    if (code == ERROR_OK && field->required && text_is_blank(*out))
+        return schema_fail(context, path, "only blanks, and required");
+    return code;
+}
+
 static enum error_code enum_unknown(const struct schema_context *context, const struct schema_path *path,
                                     const struct field *field, struct span text)
 {
@@ -334,9 +346,7 @@ static enum error_code field_from_json(struct schema_context *context, const str
         return enum_from_json(context, path, field, json, member);
     case FIELD_TEXT:
     case FIELD_NAME:
-        if (!json_is_string(json))
-            return wrong_kind(context, path, "a text", json);
-        return field_take_text(context, path, field, json_span(json), member);
+        return text_from_json(context, path, field, json, member);
     case FIELD_BLOB:
         return blob_from_json(context, path, field, json, member);
     case FIELD_STRUCT:

@@ -337,11 +337,15 @@ static void activate(struct apply *apply, const void *body)
         answer(apply, &self);
 }
 
-/* Names of people are compared without regard to the case of ASCII letters: "Ann@x" may not approve for
- * "ann@x". */
+/* Names of people are compared without regard to the case of ASCII letters and to what nobody sees: neither
+ * "Ann@x" nor "ann@x " may approve for "ann@x". */
 static bool same_person(const char *a, const char *b)
 {
     for (;; a++, b++) {
+        for (size_t step; (step = text_unseen(a)) > 0;)
+            a += step;
+        for (size_t step; (step = text_unseen(b)) > 0;)
+            b += step;
         const char x = *a >= 'A' && *a <= 'Z' ? (char)(*a - 'A' + 'a') : *a;
         const char y = *b >= 'A' && *b <= 'Z' ? (char)(*b - 'A' + 'a') : *b;
         if (x != y)

@@ -208,21 +208,38 @@ static void read_request_id(struct request *request)
     snprintf(request->request_id, sizeof(request->request_id), "%s", key);
 }
 
+/* Without the blanks around it: whoever has several spellings has several identities. */
+static void keep_name(char out[PRINCIPAL_BYTES_MAX + 1], const char *name)
+{
+    const char *end = name;
+    for (size_t step; (step = text_unseen(name)) > 0;)
+        name += step;
+    for (const char *at = name; *at != '\0';) {
+        size_t step = text_unseen(at);
+        at += step > 0 ? step : 1;
+        if (step == 0)
+            end = at;
+    }
+    memcpy(out, name, (size_t)(end - name));
+    out[end - name] = '\0';
+}
+
 static void read_principal(struct request *request)
 {
     const char *name = header(request, "X-Autonomy-Operator");
     snprintf(request->principal, sizeof(request->principal), "anonymous");
     if (name == NULL || name[0] == '\0' || request->answer.ready)
         return;
-    if (strlen(name) > PRINCIPAL_BYTES_MAX || !utf8_valid(name, strlen(name)) || has_control(name)) {
-        problem_answer(
-            request, 400, "invalid_header",
-            "X-Autonomy-Operator must be UTF-8 text of at most %u bytes without control characters",
-            PRINCIPAL_BYTES_MAX);
+    if (strlen(name) > PRINCIPAL_BYTES_MAX || !utf8_valid(name, strlen(name)) || has_control(name) ||
+        text_is_blank(name)) {
+        problem_answer(request, 400, "invalid_header",
+                       "X-Autonomy-Operator must be UTF-8 text of at most %u bytes that can be seen, without "
+                       "control characters",
+                       PRINCIPAL_BYTES_MAX);
         return;
     }
-    snprintf(request->principal, sizeof(request->principal), "%s", name);
-    if (strcmp(name, "system") == 0 && !request->forwarded)
+    keep_name(request->principal, name);
+    if (strcasecmp(request->principal, "system") == 0 && !request->forwarded)
         problem_answer(request, 400, "invalid_header",
                        "X-Autonomy-Operator must not be \"system\": that is what the cluster calls itself");
 }

@@ -188,6 +188,26 @@ static void durations_have_units(void **state)
     assert_false(parse_duration_ms(NULL, &out));
 }
 
+/* Goal: what nobody can see is told from what somebody can, whatever the script.
+ * Method: blanks, controls and zero-width characters alone and around letters; letters of several scripts. */
+static void unseen_characters_are_blank(void **state)
+{
+    (void)state;
+    static const char *const blank[] = {"",         " ",          "\t\r\n",       "\x01",
+                                        "\x7f",     "\xc2\xa0",   "\xe2\x80\x8b", "\xe3\x80\x80",
+                                        "\xc2\xad", " \xc2\xa0 ", "\xef\xbb\xbf", "\xe2\x81\xa0",
+                                        "\xc2\x85"};
+    static const char *const seen[] = {
+        "a", " a", "a ", "-", "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x99\x82", "\xc2\xa0x"};
+    for (size_t i = 0; i < sizeof(blank) / sizeof(blank[0]); i++)
+        assert_true(text_is_blank(blank[i]));
+    for (size_t i = 0; i < sizeof(seen) / sizeof(seen[0]); i++)
+        assert_false(text_is_blank(seen[i]));
+    assert_int_equal(text_unseen("\xc2\xa0x"), 2);
+    assert_int_equal(text_unseen("x "), 0);
+    assert_int_equal(text_unseen("\xc2"), 0); /* cut: nothing is said of it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +217,7 @@ int main(void)
         cmocka_unit_test(hex_is_exact),
         cmocka_unit_test(names_have_one_form),
         cmocka_unit_test(utf8_is_well_formed),
+        cmocka_unit_test(unseen_characters_are_blank),
         cmocka_unit_test(numbers_are_strict),
         cmocka_unit_test(durations_have_units),
     };

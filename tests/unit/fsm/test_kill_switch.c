@@ -154,9 +154,9 @@ static void second_activation_is_refused(void **state)
     assert_int_equal(fixture_count(fixture, "killswitch.activated", AUDIT_SUCCESS), 1);
 }
 
-/* Goal: a reset needs another person than the actor, whatever the case of the letters, and an active switch.
- * Method: the actor, the actor in capitals, an inactive and an unknown switch; each refusal is recorded with
- * the approver. */
+/* Goal: a reset needs another person than the actor, whatever the case of the letters and the blanks around
+ * them, and an active switch. Method: the actor, the actor in capitals and among blanks, an inactive and an
+ * unknown switch; each refusal is recorded with the approver. */
 static void reset_needs_another_approver(void **state)
 {
     struct fixture *fixture = *state;
@@ -170,15 +170,21 @@ static void reset_needs_another_approver(void **state)
                       "\"root_cause\": "
                       "\"c\", \"force\": true}"),
                   RESULT_APPROVER);
+    static const char *const same[] = {"oncall@example.com ", "  oncall@example.com",
+                                       "oncall@example.com\xc2\xa0",
+                                       "ONCALL@\xe2\x80\x8b"
+                                       "example.com"};
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++)
+        assert_result(reset(fixture, "DISABLE_NEW", same[i]), RESULT_APPROVER);
     assert_string_equal(switch_at("DISABLE_NEW", "active"), "true");
     const struct audit_filter filter = {.event_type = "killswitch.reset", .outcome = "denied"};
     const struct fixture_records *rows = fixture_records(fixture, &filter);
-    assert_int_equal(rows->count, 5);
+    assert_int_equal(rows->count, 9);
     assert_string_equal(rows->rows[2].approver, "oncall@example.com");
 }
 
 /* Goal: reason, approver and root cause are required.
- * Method: leave each out. */
+ * Method: leave each out, and fill each with blanks. */
 static void reset_needs_all_its_fields(void **state)
 {
     struct fixture *fixture = *state;
@@ -189,6 +195,11 @@ static void reset_needs_all_its_fields(void **state)
         char wanted[64];
         json_t *json =
             json_pack("{s:s, s:s, s:s, s:s}", "name", "x", "reason", "r", "approver", "a", "root_cause", "c");
+        json_object_set_new(json, fields[i], json_string(" \xc2\xa0\t"));
+        snprintf(wanted, sizeof wanted, "%s: only blanks, and required", fields[i]);
+        assert_int_equal(schema_from_json(&switch_reset_schema, json, &fixture->arena, &body, &error),
+                         ERROR_INVALID);
+        assert_string_equal(error.message, wanted);
         json_object_del(json, fields[i]);
         snprintf(wanted, sizeof wanted, "%s: missing, and required", fields[i]);
         assert_int_equal(schema_from_json(&switch_reset_schema, json, &fixture->arena, &body, &error),

@@ -247,11 +247,11 @@ static void media_types(void **state)
 }
 
 /* Goal: headers that name people and requests are checked before they get into the log: 400 else.
- * Method: too long, with blanks, with control characters, not UTF-8, reserved. */
+ * Method: too long, with blanks, with control characters, not UTF-8, only blanks, reserved. */
 static void headers_are_checked(void **state)
 {
     char *long_key = repeated('k', 129), *long_name = repeated('n', 257);
-    char lines[8][400];
+    char lines[10][400];
     snprintf(lines[0], sizeof(lines[0]), "Idempotency-Key: %s\r\n", long_key);
     snprintf(lines[1], sizeof(lines[1]), "Idempotency-Key: a b\r\n");
     snprintf(lines[2], sizeof(lines[2]), "Idempotency-Key: caf\xc3\xa9\r\n");
@@ -262,6 +262,8 @@ static void headers_are_checked(void **state)
     snprintf(lines[5], sizeof(lines[5]), "X-Autonomy-Operator: a\xff\r\n");
     snprintf(lines[6], sizeof(lines[6]), "X-Autonomy-Operator: system\r\n");
     snprintf(lines[7], sizeof(lines[7]), "X-Autonomy-Timeout-Ms: soon\r\n");
+    snprintf(lines[8], sizeof(lines[8]), "X-Autonomy-Operator: \xc2\xa0\r\n");
+    snprintf(lines[9], sizeof(lines[9]), "X-Autonomy-Operator: \xc2\xa0System\xe2\x80\x8b\r\n");
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         struct http_answer answer =
             fixture_send_as(*state, "POST", "/v1/rollouts/p-1/halt", lines[i], "{\"reason\":\"r\"}");

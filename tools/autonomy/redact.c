@@ -5,12 +5,16 @@
 #include <string.h>
 #include <strings.h>
 
-#define REDACTED "(redacted)"
+#define REDACTED        "(redacted)"
+#define TOKEN_BYTES_MIN 16u /* shorter words that begin like a token are words */
 
 bool redact_name(const char *name, size_t length)
 {
-    static const char *const words[] = {"password",      "passwd",     "passphrase", "secret",  "token",
-                                        "authorization", "credential", "cookie",     "private", "key"};
+    static const char *const words[] = {"password",      "passwd",     "passphrase", "pwd",      "secret",
+                                        "token",         "jwt",        "bearer",     "private",  "key",
+                                        "authorization", "credential", "cookie",     "signature"};
+    if (length == 3 && strncasecmp(name, "sig", 3) == 0) /* of a signed URL */
+        return true;
     for (size_t w = 0; w < sizeof words / sizeof words[0]; w++) {
         size_t word = strlen(words[w]);
         for (size_t i = 0; i + word <= length; i++)
@@ -22,10 +26,11 @@ bool redact_name(const char *name, size_t length)
 
 /* --- JSON --- */
 
-/* {"key": "API_TOKEN", "value": "..."}: the name of the secret is itself a value. */
+/* {"key": "API_TOKEN", "value": "..."}: the name of the secret is itself a value. In an audit record it is
+ * the resource, and the values stand one level below, in `fields`. */
 static bool names_secret(const json_t *object)
 {
-    static const char *const members[] = {"key", "name"};
+    static const char *const members[] = {"key", "name", "resource"};
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         const char *name = json_string_value(json_object_get(object, members[i]));
         if (name && redact_name(name, strlen(name)))
@@ -36,42 +41,75 @@ static bool names_secret(const json_t *object)
 
 static bool holds_value(const char *member)
 {
-    return strcmp(member, "value") == 0 || strcmp(member, "stored") == 0 || strcmp(member, "default") == 0 ||
-           strcmp(member, "safe") == 0 || strcmp(member, "old") == 0 || strcmp(member, "previous") == 0;
+    static const char *const members[] = {"value", "stored", "default", "safe", "old", "previous"};
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (strcmp(member, members[i]) == 0)
+            return true;
+    return false;
 }
 
-static void redact_urls_in(const char *text, size_t length, struct bytes *out);
-
-static void redact_member(json_t *object, const char *member, json_t *value, bool secret_object)
+/* A person's text, a URL: what a log line may not say, a member may not say either. */
+static json_t *clean_text(const json_t *value)
 {
-    bool secret = (redact_name(member, strlen(member)) && strcmp(member, "key") != 0) ||
-                  (secret_object && holds_value(member));
-    if (secret && !json_is_boolean(value) && !json_is_null(value)) {
-        json_object_set_new(object, member, json_string(REDACTED));
-        return;
+    const char *text = json_string_value(value);
+    size_t length = json_string_length(value);
+    struct redact_text state = {0};
+    struct bytes clean;
+    bytes_init(&clean, 0);
+    for (size_t at = 0; at <= length;) {
+        const char *end = memchr(text + at, '\n', length - at);
+        size_t line = end ? (size_t)(end - text) - at : length - at;
+        redact_line(&state, text + at, line, &clean);
+        at += line + 1;
     }
-    if (json_is_string(value) && strstr(json_string_value(value), "://")) {
-        struct bytes clean;
-        bytes_init(&clean, 0);
-        redact_urls_in(json_string_value(value), json_string_length(value), &clean);
-        json_object_set_new(object, member, json_stringn((const char *)clean.data, clean.length));
-        bytes_done(&clean);
-        return;
-    }
-    redact_json(value);
+    /* redact_line() ends every line; the text's last one has no end. */
+    size_t kept = clean.length > 0 ? clean.length - 1 : 0;
+    json_t *string = json_stringn(kept > 0 ? (const char *)clean.data : "", kept);
+    bytes_done(&clean);
+    return string ? string : json_string(REDACTED);
 }
 
-void redact_json(struct json_t *json)
+static void redact_within(json_t *json, bool secret_above);
+
+/* @return what shall stand there instead; NULL: the value itself, cleaned in place */
+static json_t *replacement(const char *member, json_t *value, bool secret_object)
+{
+    bool secret = member && ((redact_name(member, strlen(member)) && strcmp(member, "key") != 0) ||
+                             (secret_object && holds_value(member)));
+    if (secret && !json_is_boolean(value) && !json_is_null(value))
+        return json_string(REDACTED);
+    if (json_is_string(value))
+        return clean_text(value);
+    redact_within(value, secret_object && member && strcmp(member, "fields") == 0);
+    return NULL;
+}
+
+static void redact_within(json_t *json, bool secret_above)
 {
     const char *member;
     json_t *value;
     void *next;
     size_t i;
     if (json_is_object(json)) {
-        bool secret = names_secret(json);
-        json_object_foreach_safe(json, next, member, value) redact_member(json, member, value, secret);
+        bool secret = secret_above || names_secret(json);
+        json_object_foreach_safe(json, next, member, value)
+        {
+            json_t *instead = replacement(member, value, secret);
+            if (instead)
+                json_object_set_new(json, member, instead);
+        }
     }
-    json_array_foreach(json, i, value) redact_json(value);
+    json_array_foreach(json, i, value)
+    {
+        json_t *instead = replacement(NULL, value, false);
+        if (instead)
+            json_array_set_new(json, i, instead);
+    }
+}
+
+void redact_json(struct json_t *json)
+{
+    redact_within(json, false);
 }
 
 /* --- text --- */
@@ -203,6 +241,38 @@ static size_t redact_value(struct redact_text *self, const char *line, size_t le
     return value_end(line, length, at, whole);
 }
 
+/* Tokens that tell what they are by their first letters, and JSON web tokens ('{"' in base64). */
+static bool token_at(const char *text, size_t length)
+{
+    static const char *const starts[] = {"ghp_",   "gho_",  "ghu_",  "ghs_",  "ghr_", "github_pat_",
+                                         "glpat-", "xoxb-", "xoxp-", "xoxa-", "AKIA", "AIza",
+                                         "sk-",    "npm_",  "pypi-", "hvs.",  "eyJ"};
+    if (length < TOKEN_BYTES_MIN)
+        return false;
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
+        if (strncmp(text, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Where in a word a token begins, if one does: at its start or behind a mark. @return `length`: nowhere */
+static size_t token_in(const char *word, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if ((i == 0 || !isalnum((unsigned char)word[i - 1])) && token_at(word + i, length - i))
+            return i;
+    return length;
+}
+
+/* A word that isn't a secret's name. */
+static void put_word(const char *word, size_t length, struct bytes *out)
+{
+    size_t token = token_in(word, length);
+    bytes_append(out, word, token);
+    if (token < length)
+        bytes_append_text(out, REDACTED);
+}
+
 static void redact_plain_line(struct redact_text *self, const char *line, size_t length, struct bytes *out)
 {
     size_t at = 0;
@@ -223,7 +293,10 @@ static void redact_plain_line(struct redact_text *self, const char *line, size_t
             end++;
         bool secret = redact_name(line + at, end - at);
         size_t value = secret ? separator_end(line, length, end) : 0;
-        bytes_append(out, line + at, (value ? value : end) - at);
+        if (value)
+            bytes_append(out, line + at, value - at);
+        else
+            put_word(line + at, end - at, out);
         at = value ? redact_value(self, line, length, at, value, out) : end;
     }
 }

@@ -212,7 +212,12 @@ static void no_server_is_a_failed_row(void **state)
 static void secrets_never_leave(void **state)
 {
     static const struct fake_reply reply = {
-        200, "{\"items\":[{\"key\":\"API_TOKEN\",\"value\":\"s3cr3t-flag\"}],\"next_cursor\":null}", 0};
+        200,
+        "{\"items\":[{\"key\":\"API_TOKEN\",\"value\":\"s3cr3t-flag\",\"change_reason\":\"pwd=s3cr3t-why\"},"
+        "{\"seq\":1,\"resource\":\"API_TOKEN\",\"reason\":\"was password=s3cr3t-reason\",\"fields\":{"
+        "\"value\":\"s3cr3t-new\",\"previous\":\"s3cr3t-old\"}},"
+        "{\"url\":\"https://u:s3cr3t-p@h/x?token=s3cr3t-q\"}],\"next_cursor\":null}",
+        0};
     const struct home *home = *state;
     const char *bundle = in_home(home, "r.tar.gz"), *config = in_home(home, "config.yaml"),
                *log = in_home(home, "n1.log");
@@ -233,6 +238,8 @@ static void secrets_never_leave(void **state)
     assert_non_null(strstr(all, "info request token=(redacted) status=200"));
     assert_non_null(strstr(all, "\"AUTONOMY_TOKEN\": \"(redacted)\""));
     assert_non_null(strstr(all, "API_TOKEN"));
+    assert_non_null(strstr(all, "was password=(redacted)"));
+    assert_non_null(strstr(all, "https://(redacted)@h/x?token=(redacted)"));
     free(all);
     json_t *manifest = manifest_of(bundle);
     assert_string_equal(status_of(manifest, "flags.json"), "collected");

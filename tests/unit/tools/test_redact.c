@@ -57,6 +57,11 @@ static void text_loses_its_secrets_only(void **state)
         {"before\n-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----\nafter\n",
          "before\n(redacted)\nafter\n"},
         {"Cookie: session=1; theme=dark\n", "Cookie: (redacted)\n"},
+        {"bearer: abc\npwd: x y\n", "bearer: (redacted)\npwd: (redacted)\n"},
+        {"pushed with ghp_0123456789abcdefABCD to n1\n", "pushed with (redacted) to n1\n"},
+        {"got session.eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.c2ln, kept\n", "got session.(redacted), kept\n"},
+        {"GET http://n1/x?se=1&sig=abc%2B&sp=r\n", "GET http://n1/x?se=1&sig=(redacted)&sp=r\n"},
+        {"sk-1 and eyJ and design=1\n", "sk-1 and eyJ and design=1\n"},
         {"an unkeyed token here\n", "an unkeyed token here\n"},
         {"DISABLE_NEW=1 flag update\n", "DISABLE_NEW=1 flag update\n"},
     };
@@ -89,6 +94,20 @@ static void json_loses_its_secrets_only(void **state)
         {"[{\"tls_key_file\":\"/etc/k\"},{\"token\":null,\"has_token\":true}]",
          "[{\"tls_key_file\":\"(redacted)\"},{\"token\":null,\"has_token\":true}]"},
         {"{\"credentials\":{\"a\":1}}", "{\"credentials\":\"(redacted)\"}"},
+        {"{\"resource\":\"API_TOKEN\",\"fields\":{\"previous\":\"a\",\"value\":\"b\",\"default\":1,\"safe\":{"
+         "\"x\":1},\"type\":\"string\"}}",
+         "{\"resource\":\"API_TOKEN\",\"fields\":{\"previous\":\"(redacted)\",\"value\":\"(redacted)\","
+         "\"default\":\"(redacted)\",\"safe\":\"(redacted)\",\"type\":\"string\"}}"},
+        {"{\"resource\":\"PROMPT_MODE\",\"fields\":{\"value\":\"compact\"}}",
+         "{\"resource\":\"PROMPT_MODE\",\"fields\":{\"value\":\"compact\"}}"},
+        {"{\"reason\":\"set password=hunter2 for now\"}", "{\"reason\":\"set password=(redacted) for now\"}"},
+        {"{\"reason\":\"first\\nsecond token=abc\\nthird\"}",
+         "{\"reason\":\"first\\nsecond token=(redacted)\\nthird\"}"},
+        {"{\"reason\":\"\",\"two\":\"a\\n\"}", "{\"reason\":\"\",\"two\":\"a\\n\"}"},
+        {"[\"a\",\"pwd=b c\",[\"https://bob:pw@h/x\"]]",
+         "[\"a\",\"pwd=(redacted) c\",[\"https://(redacted)@h/x\"]]"},
+        {"{\"url\":\"https://u:P@h/x?token=T&y=1\"}",
+         "{\"url\":\"https://(redacted)@h/x?token=(redacted)&y=1\"}"},
         {"{\"url\":\"https://bob:pw@host/x\"}", "{\"url\":\"https://(redacted)@host/x\"}"},
     };
     (void)state;
@@ -107,10 +126,12 @@ static void json_loses_its_secrets_only(void **state)
  * Method: lists of both. */
 static void names_are_known_in_any_case(void **state)
 {
-    static const char *const secret[] = {"password",     "DB_PASSWD",     "sslPassPhrase",   "clientSecret",
-                                         "X-Auth-Token", "Authorization", "aws_credentials", "Set-Cookie",
-                                         "privateKey",   "api-key"};
-    static const char *const plain[] = {"name", "url", "reason", "phase", "version", "actor", "hash"};
+    static const char *const secret[] = {
+        "password",      "DB_PASSWD",       "sslPassPhrase", "clientSecret",    "X-Auth-Token",
+        "Authorization", "aws_credentials", "Set-Cookie",    "privateKey",      "api-key",
+        "DB_PWD",        "bearer",          "sig",           "X-Amz-Signature", "jwt"};
+    static const char *const plain[] = {"name",  "url",  "reason", "phase", "version",
+                                        "actor", "hash", "signal", "design"};
     (void)state;
     for (size_t i = 0; i < COUNT(secret); i++)
         assert_true(redact_name(secret[i], strlen(secret[i])));

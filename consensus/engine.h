@@ -107,6 +107,9 @@ bool engine_snapshot(struct engine *self, const struct log_snapshot *snapshot, u
 void engine_install(struct engine *self, const struct log_snapshot *snapshot, const char *folder, bool *taken,
                     bool *retry);
 /** The store alone was lost: takes a checkpoint that the log leads on from, and leaves the log as it is.
- * @return false when the log has no such entry: engine_install() then */
-bool engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder);
+ * @param retry  the log has the entry and has not synced it yet: a power cut would leave state beyond the log
+ * (R2)
+ * @return false when nothing changed; without `retry`: engine_install() then */
+bool engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder,
+                    bool *retry);
 void engine_check(const struct engine *self); /* the invariants above; aborts */

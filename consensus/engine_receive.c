@@ -109,16 +109,19 @@ static void feed_pending(struct engine *self, const struct message *message, con
     engine_feed(self, pending);
 }
 
-/* A late copy may start below our head. libraft would put its entries at our end, whatever their index. What
- * the snapshot covers is committed, so the leader has it too: the message is taken from there on. */
+/* A late copy may start below our head. libraft would put its entries at our end, whatever their index; or
+ * refuse them, not knowing any more what stood just before our head. What the snapshot covers is committed,
+ * so the leader has it too: the message is taken from there on. */
 static void respect_head(struct engine *self, struct piece *piece)
 {
     struct log *log = self->options.log;
     struct log_snapshot snapshot;
 
-    if (piece->prev_index + 1 >= log_first_index(log))
+    if (piece->prev_index >= log_first_index(log))
         return;
     log_snapshot(log, &snapshot);
+    if (piece->prev_index >= snapshot.index)
+        return;
     uint64_t skip = snapshot.index - piece->prev_index;
     if (skip > piece->count)
         skip = piece->count;
@@ -234,6 +237,22 @@ static void receive_vote_result(struct engine *self, const struct message *messa
         engine_settle(self);
 }
 
+/* R14: a late rejection, or one with a late hint, would set what is sent next below what is known to match;
+ * libraft then computes a window of less than nothing, and never sends this follower an entry again. As a
+ * sign of life it still counts. */
+static void mend_rejection(const struct engine *self, uint64_t from,
+                           struct raft_append_entries_result *result)
+{
+    uint64_t match = engine_match_index(self, from);
+
+    if (result->rejected > 0 && result->rejected <= match) {
+        result->rejected = 0;
+        result->last_log_index = 0;
+    } else if (result->rejected > 0 && result->last_log_index < match) {
+        result->last_log_index = match;
+    }
+}
+
 static void receive_append_result(struct engine *self, const struct message *message, const char *address)
 {
     struct raft_message copy = {.type = RAFT_APPEND_ENTRIES_RESULT, .server_id = message->from};
@@ -246,15 +265,8 @@ static void receive_append_result(struct engine *self, const struct message *mes
                                             .last_log_index = message->append_result.last_index,
                                             .features = message->append_result.features,
                                             .capacity = message->append_result.capacity};
-    /* R14: a late rejection would set what is sent next below what is known to match; libraft then computes a
-     * window of less than nothing, and never sends this follower an entry again. As a sign of life it still
-     * counts. */
-    if (engine_rule(self, RULE_STALE_REJECTIONS) && message->append_result.rejected > 0 &&
-        message->term == self->raft.current_term &&
-        message->append_result.rejected <= engine_match_index(self, message->from)) {
-        copy.append_entries_result.rejected = 0;
-        copy.append_entries_result.last_log_index = 0;
-    }
+    if (message->term == self->raft.current_term && engine_rule(self, RULE_STALE_REJECTIONS))
+        mend_rejection(self, message->from, &copy.append_entries_result);
     if (receive(self, &copy, address, "an append result", &update))
         engine_settle(self);
 }
@@ -406,12 +418,16 @@ void engine_install(struct engine *self, const struct log_snapshot *snapshot, co
     engine_settle(self);
 }
 
-bool engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder)
+bool engine_replace(struct engine *self, const struct log_snapshot *snapshot, const char *folder, bool *retry)
 {
     struct log *log = self->options.log;
     struct error error = {0};
 
+    *retry = false;
     if (self->failed || log_term_of(log, snapshot->index) != snapshot->term)
+        return false;
+    *retry = snapshot->index > log_durable_index(log);
+    if (*retry)
         return false;
     if (log_switch_state(log, folder, &error) != ERROR_OK ||
         self->options.install(self->options.context, folder, &error) != ERROR_OK)

@@ -127,7 +127,7 @@ bool engine_snapshot(struct engine *self, const struct log_snapshot *snapshot, u
 
     log_snapshot(log, &before);
     if (engine_idle(self) || snapshot->index <= before.index || snapshot->index > self->raft.commit_index ||
-        log_term_of(log, snapshot->index) != snapshot->term)
+        snapshot->index > log_durable_index(log) || log_term_of(log, snapshot->index) != snapshot->term)
         return false;
     event.snapshot.metadata.index = snapshot->index;
     event.snapshot.metadata.term = snapshot->term;

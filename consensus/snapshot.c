@@ -199,8 +199,8 @@ static void try_install(struct consensus *self)
     }
     memcpy(snapshot.configuration, state->configuration, state->configuration_bytes);
     if (snapshots->state_lost)
-        taken = engine_replace(self->engine, &snapshot, snapshots->folder);
-    if (!taken)
+        taken = engine_replace(self->engine, &snapshot, snapshots->folder, &retry);
+    if (!taken && !retry)
         engine_install(self->engine, &snapshot, snapshots->folder, &taken, &retry);
     snapshots->fetched = retry;
     if (taken && engine_failure(self->engine) == NULL)

@@ -194,6 +194,10 @@ static void append_below_head(uint32_t rules_off)
     assert_int_equal(log_last_index(bench->log), 10);
     assert_int_equal(log_term_of(bench->log, 10), 1);
     assert_int_equal(bench_last_sent(bench, MESSAGE_APPEND_RESULT)->message.append_result.last_index, 8);
+    bench_append(bench, 1, 6, 1, 2, 8, 0, 0); /* behind 6, of which only the index is known */
+    const struct sent *answer = bench_last_sent(bench, MESSAGE_APPEND_RESULT);
+    assert_int_equal(answer->message.append_result.rejected, 0);
+    assert_int_equal(answer->message.append_result.last_index, 8);
     bench_append(bench, 1, 0, 0, 12, 12, 1, 3); /* 1 .. 12: what we lack is taken */
     fake_worker_run(bench->worker, 100);
     assert_int_equal(log_last_index(bench->log), 12);

@@ -109,9 +109,10 @@ static void feed_pending(struct engine *self, const struct message *message, con
     engine_feed(self, pending);
 }
 
-/* A late copy may start below our head. libraft would put its entries at our end, whatever their index; or
- * refuse them, not knowing any more what stood just before our head. What the snapshot covers is committed,
- * so the leader has it too: the message is taken from there on. */
+/* An append may start below our head, or just before it: a late copy, or from a leader that doesn't know what
+ * we have. libraft would put the entries of the one at our end, whatever their index, and refuse the other
+ * for ever, not knowing any more what stood before our head. What the snapshot covers is committed, so the
+ * leader has it too: the message is taken from there on. */
 static void respect_head(struct engine *self, struct piece *piece)
 {
     struct log *log = self->options.log;

@@ -334,12 +334,28 @@ struct verify {
     uint64_t bad_seq;
 };
 
+/* Without record 1 nothing says what stood before: a trail that was cut there would hold as well as a whole
+ * one.
+ */
+static bool head_missing(struct verify *self, const struct audit_line *line)
+{
+    self->bad_seq = 1;
+    snprintf(
+        self->bad, sizeof self->bad,
+        "%s: the trail begins with record %llu: the records before it are missing, so nothing vouches for it",
+        line->where, (unsigned long long)line->record->seq);
+    return false;
+}
+
 static bool verify_visit(void *context, const struct audit_line *line)
 {
     struct verify *self = context;
     struct error error = {0};
-    if (self->first_seq == 0)
+    if (self->first_seq == 0) {
         self->first_seq = line->record->seq;
+        if (self->first_seq > 1)
+            return head_missing(self, line);
+    }
     if (audit_chain_next(&self->chain, line->record, &error) == ERROR_OK)
         return true;
     self->bad_seq = line->record->seq;

@@ -56,12 +56,8 @@ enum error_code audit_folder_query(struct audit_folder *self, const struct audit
                                    uint64_t limit, struct json_t **out, struct audit_damage *damage,
                                    struct error *error) MUST_USE;
 
-/** Checks the chain from the first record to the last: {valid, records, first_seq, last_seq, last_hash,
- * first_bad_seq, detail, torn}. @return ERROR_NOT_FOUND when there is no record: nothing was verified */
-enum error_code audit_folder_verify(struct audit_folder *self, struct json_t **out,
-                                    struct error *error) MUST_USE;
-
-/** Checks the chain from the first record to the last: {valid, records, first_seq, last_seq, last_hash,
- * first_bad_seq, detail, torn}. @return ERROR_NOT_FOUND when there is no record: nothing was verified */
+/** Checks the chain from record 1 to the last that is there; what was cut off behind it leaves no trace in a
+ * folder. The report: {valid, records, first_seq, last_seq, last_hash, first_bad_seq, detail, torn}. @return
+ * ERROR_NOT_FOUND when there is no record: nothing was verified */
 enum error_code audit_folder_verify(struct audit_folder *self, struct json_t **out,
                                     struct error *error) MUST_USE;

@@ -391,7 +391,7 @@ const struct command command_table[] = {
      .sets = {server_look, output_text},
      .example = "autonomy ha status"},
     {.path = "ha quorum status",
-     .summary = "Can the cluster take writes?",
+     .summary = "Whether the cluster can take writes",
      .run = run_ha_quorum,
      .sets = {server_look, output_text},
      .example = "autonomy ha quorum status --output json"},
@@ -485,8 +485,10 @@ const struct command command_table[] = {
      .summary = "Check the chain of hashes",
      .run = run_audit_verify,
      .sets = {audit_verify, server_read_long, output_text},
-     .detail = "Names the first record that doesn't fit, and exits 1. A million records take some seconds: "
-               "hence 30s.",
+     .detail =
+         "Names the first record that doesn't fit, or that record 1 is missing, and exits 1. A folder whose "
+         "end was cut off verifies all the same: compare its last hash with the cluster's. A million "
+         "records take some seconds: hence 30s.",
      .example = "autonomy audit verify --audit-dir /var/lib/autonomy/audit"},
     {.path = "support-bundle generate",
      .summary = "Collect what an investigation needs into one file",

@@ -273,6 +273,33 @@ static void tampering_is_found_and_the_record_named(void **state)
     free(whole);
 }
 
+/* Goal: a trail whose beginning is missing doesn't verify, and the report says what is missing.
+ * Method: the first segment goes, then the first line of the whole folder; the rest is a chain that fits. */
+static void missing_head_is_found(void **state)
+{
+    struct folder *self = *state;
+    char path[160];
+    fill(self);
+    segment_path(self, 1, path, sizeof path);
+    char *whole = slurp(path);
+    write_text(path, strchr(whole, '\n') + 1);
+    free(whole);
+    struct ran line = run("audit", "verify", "--audit-dir", self->path, NULL);
+    assert_int_equal(line.exit, CLI_FAILED);
+    assert_non_null(strstr(line.out, "0000000001.jsonl:1: the trail begins with record 2"));
+    ran_done(&line);
+    assert_int_equal(remove(path), 0);
+    struct ran segment = run("audit", "verify", "--audit-dir", self->path, "--output=json", NULL);
+    assert_int_equal(segment.exit, CLI_FAILED);
+    json_t *report = parse(segment.out);
+    assert_true(json_is_false(json_object_get(report, "valid")));
+    assert_int_equal(json_integer_value(json_object_get(report, "first_seq")), 5);
+    assert_int_equal(json_integer_value(json_object_get(report, "first_bad_seq")), 1);
+    assert_non_null(strstr(json_string_value(json_object_get(report, "detail")), "begins with record 5"));
+    json_decref(report);
+    ran_done(&segment);
+}
+
 /* Goal: a last line without its end is told and left out, in queries and in verify; it is no failure.
  * Method: the last line loses its line break, then half of itself. */
 static void torn_last_line_is_told_and_no_failure(void **state)
@@ -444,6 +471,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(text_has_the_known_columns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whole_chain_verifies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tampering_is_found_and_the_record_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(missing_head_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(torn_last_line_is_told_and_no_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_lines_are_counted_and_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reading_from_the_end_spans_blocks, set_up, tear_down),

@@ -54,12 +54,13 @@ static void put_answer(struct bundle *self, const char *collector, const char *u
 }
 
 /* Reads pages until `most` rows. What was read before a failure is kept; the failure gets a row of its own.
- */
+ * @return NULL when nothing was read before it */
 static json_t *ask_list(struct bundle *self, const char *collector, const char *path, const char *file,
                         size_t most)
 {
     json_t *rows = json_array();
     const char *cursor = NULL;
+    bool failed = false;
     char why[1024];
     do {
         const char *limit = most < 1000 ? arena_printf(&self->cli->arena, "%zu", most) : "1000";
@@ -68,6 +69,7 @@ static json_t *ask_list(struct bundle *self, const char *collector, const char *
         json_t *page = ask(self, NULL, page_path, why, sizeof why);
         if (!page) {
             bundle_failed(self, collector, file, why);
+            failed = true;
             break;
         }
         const char *next = json_string_value(json_object_get(page, "next_cursor"));
@@ -75,7 +77,7 @@ static json_t *ask_list(struct bundle *self, const char *collector, const char *
         cursor = next && *next ? arena_text(&self->cli->arena, next, strlen(next)) : NULL;
         json_decref(page);
     } while (cursor && json_array_size(rows) < most);
-    if (json_array_size(rows) > 0 || !cursor)
+    if (json_array_size(rows) > 0 || !failed)
         return rows;
     json_decref(rows);
     return NULL;
@@ -84,12 +86,9 @@ static json_t *ask_list(struct bundle *self, const char *collector, const char *
 static void put_list(struct bundle *self, const char *collector, const char *path, const char *file,
                      size_t most)
 {
-    uint32_t failed = self->failed;
     json_t *rows = ask_list(self, collector, path, file, most);
-    if (rows && (self->failed == failed || json_array_size(rows) > 0))
+    if (rows)
         bundle_put_json(self, collector, file, rows);
-    else
-        json_decref(rows);
 }
 
 /* --- nodes --- */

@@ -144,6 +144,15 @@ static const char *status_of(const json_t *manifest, const char *path)
     return status ? status : "(no row)";
 }
 
+static size_t rows_of(const json_t *manifest, const char *path)
+{
+    size_t i, count = 0;
+    json_t *row;
+    json_array_foreach(json_object_get(manifest, "files"), i, row) count +=
+        strcmp(json_string_value(json_object_get(row, "path")), path) == 0;
+    return count;
+}
+
 /* Every collected row has the digest and size of what stands in the archive. */
 static size_t check_digests(const json_t *manifest, const char *bundle)
 {
@@ -163,8 +172,8 @@ static size_t check_digests(const json_t *manifest, const char *bundle)
     return checked;
 }
 
-/* Goal: with every source missing there is still a bundle, exit 0, and a failed row for each of them.
- * Method: no server, a configuration file, a log and an audit folder that don't exist. */
+/* Goal: with every source missing there is still a bundle, exit 0, and for each of them one failed row and no
+ * file. Method: no server, a configuration file, a log and an audit folder that don't exist. */
 static void missing_sources_are_failed_rows(void **state)
 {
     const struct home *home = *state;
@@ -182,8 +191,13 @@ static void missing_sources_are_failed_rows(void **state)
     static const char *const failed[] = {
         "configuration/1-config.yaml", "audit/folder-tail.json", "logs/1-n1.log",  "plans.json", "flags.json",
         "kill-switches.json",          "decisions.json",         "audit/tail.json"};
-    for (size_t i = 0; i < COUNT(failed); i++)
+    char *names = output_of("tar tzf %s", path);
+    for (size_t i = 0; i < COUNT(failed); i++) {
         assert_string_equal(status_of(manifest, failed[i]), "failed");
+        assert_int_equal(rows_of(manifest, failed[i]), 1);
+        assert_null(strstr(names, failed[i]));
+    }
+    free(names);
     static const char *const collected[] = {"system.json", "build.json"};
     for (size_t i = 0; i < COUNT(collected); i++)
         assert_string_equal(status_of(manifest, collected[i]), "collected");

@@ -209,8 +209,14 @@ static enum attempt read_failure(struct transfer *transfer, CURL *curl, CURLcode
  */
 static const char *url_of(struct arena *arena, const char *url, const char *path, uint64_t timeout_ms)
 {
-    uint64_t server_ms =
-        timeout_ms > 2 * CLIENT_MARGIN_MS ? timeout_ms - CLIENT_MARGIN_MS : timeout_ms / 2 + 1;
+    uint64_t margin_ms = timeout_ms / 8;
+    if (margin_ms < CLIENT_MARGIN_MIN_MS)
+        margin_ms = CLIENT_MARGIN_MIN_MS;
+    if (margin_ms > CLIENT_MARGIN_MAX_MS)
+        margin_ms = CLIENT_MARGIN_MAX_MS;
+    uint64_t server_ms = timeout_ms > 2 * margin_ms ? timeout_ms - margin_ms : timeout_ms / 2 + 1;
+    if (server_ms > CLIENT_SERVER_MAX_MS)
+        server_ms = CLIENT_SERVER_MAX_MS;
     return arena_printf(arena, "%s%s%ctimeout=%llums", url, path, strchr(path, '?') ? '&' : '?',
                         (unsigned long long)server_ms);
 }

@@ -21,8 +21,12 @@
 #include "tools/autonomy/cli.h"
 
 #define CLIENT_URLS_MAX         16u
-#define CLIENT_SHARE_MIN_MS     250u         /* of the deadline, for one node */
-#define CLIENT_MARGIN_MS        50u          /* of a share, for the way there and back */
+#define CLIENT_SHARE_MIN_MS     250u /* of the deadline, for one node */
+/* Of a share, for the way there and back and for a node that looks at its deadlines ten times a second: an
+ * eighth, within these bounds. */
+#define CLIENT_MARGIN_MIN_MS    50u
+#define CLIENT_MARGIN_MAX_MS    300u
+#define CLIENT_SERVER_MAX_MS    60000u       /* a node waits no longer for an outcome */
 #define CLIENT_CONNECT_MAX_MS   1000u        /* a host that drops packets costs no more */
 #define CLIENT_ANSWER_BYTES_MAX (32ul << 20) /* one answer; lists come in pages of at most 1,000 rows */
 

@@ -451,6 +451,31 @@ static void lists_follow_cursors(void **state)
     fake_free(server);
 }
 
+/* Goal: a node is told to answer well before the client gives up, and never to wait longer than it may.
+ * Method: the deadline that arrives, for one node and several timeouts. */
+static void node_answers_before_the_client_gives_up(void **state)
+{
+    static const struct fake_reply reply = {200, "{\"items\":[],\"next_cursor\":null}", 0};
+    static const struct {
+        const char *timeout;
+        unsigned long at_least_ms, at_most_ms;
+    } rows[] = {{"30s", 20000, 29700}, {"4s", 1, 3700}, {"2s", 1, 1750}, {"5m", 60000, 60000}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fake_server *server = fake_start(&reply, 1);
+        struct ran ran =
+            run("flags", "list", "--orchestrator-url", server->url, "--timeout", rows[i].timeout, NULL);
+        fake_stop(server);
+        assert_int_equal(ran.exit, CLI_DONE);
+        assert_true(server->request_count >= 1);
+        const char *told = strstr(server->requests[0], "timeout=");
+        assert_non_null(told);
+        assert_in_range(strtoul(told + 8, NULL, 10), rows[i].at_least_ms, rows[i].at_most_ms);
+        ran_done(&ran);
+        fake_free(server);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,6 +495,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(damaged_cache_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lists_follow_cursors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(node_answers_before_the_client_gives_up, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,10 +153,10 @@ static uint64_t lag_of(const struct service *self, uint64_t match, uint64_t now,
     return lag;
 }
 
-static bool is_voter_elsewhere(const struct service *self, const struct consensus_member *member,
-                               uint64_t leader_id)
+/** Voters beside the leader follow it; while none is known, those beside this node, which may be the next. */
+static bool is_replica(const struct service *self, const struct consensus_member *member)
 {
-    (void)self;
+    uint64_t leader_id = self->now.leader_id != 0 ? self->now.leader_id : self->now.node_id;
     return member->role == MEMBER_VOTER && member->node_id != leader_id;
 }
 
@@ -165,7 +165,7 @@ static void lag_on_leader(const struct service *self, struct service_status *out
     uint32_t others = 0;
     for (uint32_t i = 0; i < self->now.member_count; i++) {
         const struct consensus_member *member = &self->now.members[i];
-        if (!is_voter_elsewhere(self, member, self->now.node_id))
+        if (!is_replica(self, member))
             continue;
         others++;
         if (!member->connected)
@@ -191,8 +191,7 @@ static void lag_elsewhere(const struct service *self, struct service_status *out
         const struct consensus_member *member = &self->now.members[i];
         if (member->node_id == self->now.leader_id)
             leader_heard = member->heard_ms < 2ull * self->config->election_timeout_ms;
-        if (is_voter_elsewhere(self, member, self->now.leader_id) &&
-            (member->connected || member->node_id == self->now.node_id))
+        if (is_replica(self, member) && (member->connected || member->node_id == self->now.node_id))
             out->sync_replica_count++;
     }
     if (!leader_heard)

@@ -24,12 +24,13 @@ static const char *role_of(const struct service_status *node)
     return status->role == CONSENSUS_CANDIDATE ? "candidate" : "follower";
 }
 
-/* Voters beside the leader: those that may follow it. */
+/* Voters beside the leader: those that may follow it. While none is known, those beside this node. */
 static json_int_t replica_count(const struct consensus_status *status)
 {
+    uint64_t leader_id = status->leader_id != 0 ? status->leader_id : status->node_id;
     json_int_t count = 0;
     for (uint32_t i = 0; i < status->member_count; i++)
-        if (status->members[i].role == MEMBER_VOTER && status->members[i].node_id != status->leader_id)
+        if (status->members[i].role == MEMBER_VOTER && status->members[i].node_id != leader_id)
             count++;
     return count;
 }

@@ -9,7 +9,9 @@
 #include "base/check.h"
 #include "fsm/result.h"
 
-#define ACTS_MAX 64u /* under way together */
+#define ACTS_MAX         64u   /* under way together */
+#define ANSWER_MS        100u  /* before the deadline, so that the answer arrives by then */
+#define QUORUM_MISSED_MS 2000u /* for so long a lost quorum may come back before acts are refused */
 
 static const struct {
     void (*run)(struct act *act);
@@ -104,6 +106,11 @@ bool act_refuse_outcome(struct act *act, const struct outcome *outcome)
     return true;
 }
 
+void act_change(struct act *act, const char *name, struct json_t *body, service_done_fn *done)
+{
+    change_from(act->service, name, act->source, act->request_id, act->principal, body, done, act);
+}
+
 void act_retry(struct act *act, const char *why)
 {
     act->running = false;
@@ -119,7 +126,8 @@ static void act_give_up(struct act *act)
         act_refuse(act, 504, "unknown", "the outcome is unknown: %.300s; ask again under the same request id",
                    last);
     else
-        act_refuse(act, 503, "unavailable", "no leader took it before the deadline: %.300s", last);
+        act_refuse(act, 503, "unavailable", "no leader took it before the deadline, nothing happened: %.300s",
+                   last);
 }
 
 /* --- forwarding
@@ -166,7 +174,8 @@ static void act_forward(struct act *act, const char *url)
         .method = "POST",
         .base = url,
         .path = kinds[act->kind].path,
-        .headers = {"Content-Type: application/json", "X-Autonomy-Forwarded: 1", key, operator},
+        .headers = {"Content-Type: application/json", "X-Autonomy-Forwarded: 1", key, operator,
+                    act->source == AUDIT_CLI ? "X-Autonomy-Source: cli" : NULL },
                     .body = span_text(body),
                     .timeout_ms = act->deadline_ms > now ? act->deadline_ms - now : 1,
                     .answer_bytes_max = INTERNAL_BODY_MAX, .done = on_answer, .context = act};
@@ -233,6 +242,14 @@ void acts_advance(struct service *self)
     }
 }
 
+/** Without a majority nobody can be elected who would take it. What may be under way waits on. */
+static bool is_hopeless(const struct act *act, uint64_t now)
+{
+    const struct service *self = act->service;
+    return self->joined && !act->running && !act->call && !act->maybe && !self->now.quorum &&
+           self->now.contact_lost_ms != 0 && now >= self->now.contact_lost_ms + QUORUM_MISSED_MS;
+}
+
 void acts_sweep(struct service *self, bool all)
 {
     uint64_t now = now_ms(self);
@@ -240,8 +257,11 @@ void acts_sweep(struct service *self, bool all)
     while (link != &self->acts) {
         struct act *act = (struct act *)link;
         link = link->next;
-        if (all || now >= act->deadline_ms)
+        if (all || now + ANSWER_MS >= act->deadline_ms)
             act_give_up(act);
+        else if (is_hopeless(act, now))
+            act_refuse(act, 503, "unavailable",
+                       "there is no contact with a majority of voters, nothing happened");
         else if (act->poll)
             act->poll(act);
         else if (now >= act->retry_at_ms)

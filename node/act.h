@@ -20,6 +20,7 @@ struct act {
     struct service *service;
     uint32_t references; /* the list's, and one for each callback that will come */
     enum service_act kind;
+    enum audit_source source;
     struct json_t *body;
     char request_id[REQUEST_ID_BYTES_MAX + 1], principal[PRINCIPAL_BYTES_MAX + 1];
     uint64_t deadline_ms, retry_at_ms;
@@ -44,6 +45,8 @@ void act_refuse(struct act *act, uint32_t status, const char *code, const char *
 /** Ends it with what became of one of its commands, when that isn't success. @return false when it is success
  */
 bool act_refuse_outcome(struct act *act, const struct outcome *outcome);
+/** Proposes one of its commands, in the name of who asked for the act. @param body  taken over */
+void act_change(struct act *act, const char *name, struct json_t *body, service_done_fn *done);
 /** Not now: looked for a leader again later, until the deadline. */
 void act_retry(struct act *act, const char *why);
 void act_hold(struct act *act);

@@ -416,10 +416,16 @@ void changes_sweep(struct service *self, bool all)
 void change_by_node(struct service *self, const char *name, const char *request_id, const char *principal,
                     struct json_t *body, service_done_fn *done, void *context)
 {
+    change_from(self, name, AUDIT_ORCHESTRATOR, request_id, principal, body, done, context);
+}
+
+void change_from(struct service *self, const char *name, enum audit_source source, const char *request_id,
+                 const char *principal, struct json_t *body, service_done_fn *done, void *context)
+{
     struct bytes command;
     struct error error = {0};
     bytes_init(&command, COMMAND_BYTES_MAX);
-    enum error_code code = command_make(name, request_id, principal, body, &command, &error);
+    enum error_code code = command_make(name, source, request_id, principal, body, &command, &error);
     if (code == ERROR_OK) {
         change_start(self, bytes_span(&command), now_ms(self) + SYSTEM_DEADLINE_MS, false, done, context);
     } else {

@@ -257,6 +257,5 @@ void failover_run(struct act *act)
     if (target && !by_rollback)
         json_object_set(body, "target_node", target);
     act_hold(act);
-    change_by_node(act->service, by_rollback ? "rollback.execute" : "failover.request", act->request_id,
-                   act->principal, body, on_requested, act);
+    act_change(act, by_rollback ? "rollback.execute" : "failover.request", body, on_requested);
 }

@@ -175,6 +175,9 @@ void changes_mirrored(struct service *self); /* the mirror has moved, or gave up
 /** A change by the node itself: made from JSON, at most SYSTEM_DEADLINE_MS. @param body  taken over */
 void change_by_node(struct service *self, const char *name, const char *request_id, const char *principal,
                     struct json_t *body, service_done_fn *done, void *context);
+/** The same on behalf of somebody: `source` is what it came through. */
+void change_from(struct service *self, const char *name, enum audit_source source, const char *request_id,
+                 const char *principal, struct json_t *body, service_done_fn *done, void *context);
 
 /* confirm.c: loop thread */
 void confirm_start(struct service *self, uint64_t deadline_ms, bool forwarded, service_done_fn *done,

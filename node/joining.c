@@ -271,8 +271,7 @@ static void on_added(void *context, const struct result *result, const struct er
         act_drop(act);
         return;
     }
-    change_by_node(act->service, "member.add", act->request_id, act->principal, json_incref(act->body),
-                   on_recorded, act);
+    act_change(act, "member.add", json_incref(act->body), on_recorded);
 }
 
 /** What the state machine would refuse, said before Raft's configuration is touched. @return false: answered

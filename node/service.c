@@ -132,12 +132,14 @@ static void act_run(struct work *work)
 }
 
 enum error_code service_act(struct service *self, enum service_act kind, const struct json_t *body,
-                            const char *request_id, const char *principal, uint64_t deadline_ms,
-                            bool forwarded, service_act_fn *done, void *context, struct error *error)
+                            const char *request_id, const char *principal, enum audit_source source,
+                            uint64_t deadline_ms, bool forwarded, service_act_fn *done, void *context,
+                            struct error *error)
 {
     struct act *act = memory_zero(1, sizeof *act);
     act->service = self;
     act->kind = kind;
+    act->source = source;
     act->body = json_deep_copy(body); /* references are counted per thread of use */
     act->deadline_ms = deadline_ms;
     act->forwarded = forwarded;

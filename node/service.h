@@ -76,8 +76,8 @@ struct act_answer {
 };
 typedef void service_act_fn(void *context, const struct act_answer *answer);
 enum error_code service_act(struct service *self, enum service_act act, const struct json_t *body,
-                            const char *request_id, const char *principal, uint64_t deadline_ms,
-                            bool forwarded, service_act_fn *done, void *context,
+                            const char *request_id, const char *principal, enum audit_source source,
+                            uint64_t deadline_ms, bool forwarded, service_act_fn *done, void *context,
                             struct error *error) MUST_USE;
 
 /** This node's view of itself and of the cluster, as the loop last published it (at most 100 ms old, at once

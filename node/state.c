@@ -169,8 +169,9 @@ static void machine_elected(void *context, uint64_t node_id, uint64_t term, cons
     json_t *body =
         json_pack("{s:I, s:I, s:s, s:s, s:i}", "node_id", (json_int_t)node_id, "term", (json_int_t)term,
                   "cause", cause, "version", NODE_VERSION, "level", (int)FSM_LEVEL);
-    CHECK(command_make("leader.elected", "", SYSTEM_PRINCIPAL, body, command, &error) == ERROR_OK, "%s",
-          error.message);
+    CHECK(command_make("leader.elected", AUDIT_ORCHESTRATOR, "", SYSTEM_PRINCIPAL, body, command, &error) ==
+              ERROR_OK,
+          "%s", error.message);
     command_stamp(command->data + start, command->length - start, wall_ms, FSM_LEVEL);
 }
 
@@ -349,8 +350,9 @@ void state_close(struct state *self)
 /* --- commands of the node itself
  * ------------------------------------------------------------------------------------------- */
 
-enum error_code command_make(const char *name, const char *request_id, const char *principal,
-                             struct json_t *body, struct bytes *out, struct error *error)
+enum error_code command_make(const char *name, enum audit_source source, const char *request_id,
+                             const char *principal, struct json_t *body, struct bytes *out,
+                             struct error *error)
 {
     const struct command_type *type = command_by_name(name);
     CHECK(type != NULL, "\"%s\" is a command", name);
@@ -360,7 +362,7 @@ enum error_code command_make(const char *name, const char *request_id, const cha
     void *record = arena_new(&arena, type->schema->bytes);
     enum error_code code = schema_from_json(type->schema, body, &arena, record, error);
     if (code == ERROR_OK)
-        code = command_encode(type, request_id, principal, 0, record, out, error);
+        code = command_encode_from(type, source, request_id, principal, 0, record, out, error);
     arena_done(&arena);
     json_decref(body);
     return code;

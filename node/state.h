@@ -62,6 +62,7 @@ struct fsm *state_held(struct state_hold *hold);
 void state_release(struct state *self, struct state_hold *hold);
 
 /** One command, from JSON as HTTP would send it; what the node itself proposes. @param body  taken over */
-enum error_code command_make(const char *name, const char *request_id, const char *principal,
-                             struct json_t *body, struct bytes *out, struct error *error) MUST_USE;
+enum error_code command_make(const char *name, enum audit_source source, const char *request_id,
+                             const char *principal, struct json_t *body, struct bytes *out,
+                             struct error *error) MUST_USE;
 #define SYSTEM_PRINCIPAL "system"

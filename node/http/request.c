@@ -140,8 +140,8 @@ void request_act(struct request *self, enum service_act act, const json_t *body,
 {
     struct error error = {0};
     begin_wait(self, then);
-    if (service_act(self->service, act, body, self->request_id, self->principal, self->deadline_ms,
-                    self->forwarded, on_act, self, &error) != ERROR_OK)
+    if (service_act(self->service, act, body, self->request_id, self->principal, self->source,
+                    self->deadline_ms, self->forwarded, on_act, self, &error) != ERROR_OK)
         refused(self, &error);
 }
 

@@ -473,8 +473,9 @@ void service_view_close(struct service *self, struct view *view)
 }
 
 enum error_code service_act(struct service *self, enum service_act act, const struct json_t *body,
-                            const char *request_id, const char *principal, uint64_t deadline_ms,
-                            bool forwarded, service_act_fn *done, void *context, struct error *error)
+                            const char *request_id, const char *principal, enum audit_source source,
+                            uint64_t deadline_ms, bool forwarded, service_act_fn *done, void *context,
+                            struct error *error)
 {
     struct job job = {.kind = JOB_ACT, .deadline_ms = deadline_ms, .act_done = done, .context = context};
     char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
@@ -482,6 +483,7 @@ enum error_code service_act(struct service *self, enum service_act act, const st
     self->seen.acts++;
     self->seen.act = act;
     self->seen.forwarded = forwarded;
+    self->seen.source = source;
     snprintf(self->seen.act_body, sizeof(self->seen.act_body), "%s", text);
     snprintf(self->seen.request_id, sizeof(self->seen.request_id), "%s", request_id);
     snprintf(self->seen.principal, sizeof(self->seen.principal), "%s", principal);

@@ -52,6 +52,7 @@ struct service_fake_seen {
     char act_body[2048]; /* as JSON text, keys sorted */
     char request_id[REQUEST_ID_BYTES_MAX + 1];
     char principal[PRINCIPAL_BYTES_MAX + 1];
+    enum audit_source source; /* of an act */
     bool forwarded;
     uint64_t deadline_ms; /* of the last question, from now when it was asked */
 };

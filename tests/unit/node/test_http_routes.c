@@ -287,9 +287,10 @@ static void acts_reach_the_service(void **state)
     struct http_fixture *self = *state;
     struct service_fake_seen seen;
     service_fake_act_answer(self->service, 200, json_pack("{s:b, s:s}", "success", 1, "new_holder", "n2"));
-    struct http_answer answer = fixture_send_as(self, "POST", "/v1/ha/failover",
-                                                "X-Autonomy-Operator: oncall\r\nIdempotency-Key: f-1\r\n",
-                                                "{\"reason\":\"drill\",\"target_node\":\"n2\"}");
+    struct http_answer answer =
+        fixture_send_as(self, "POST", "/v1/ha/failover",
+                        "X-Autonomy-Operator: oncall\r\nIdempotency-Key: f-1\r\nX-Autonomy-Source: cli\r\n",
+                        "{\"reason\":\"drill\",\"target_node\":\"n2\"}");
     assert_status(&answer, 200);
     assert_string_equal(json_text_at(answer.json, "new_holder"), "n2");
     assert_string_equal(http_answer_header(&answer, "X-Request-Id"), "f-1");
@@ -298,6 +299,7 @@ static void acts_reach_the_service(void **state)
     assert_int_equal(seen.act, SERVICE_FAILOVER);
     assert_string_equal(seen.act_body, "{\"reason\":\"drill\",\"target_node\":\"n2\"}");
     assert_string_equal(seen.request_id, "f-1");
+    assert_int_equal(seen.source, AUDIT_CLI);
     assert_string_equal(seen.principal, "oncall");
     assert_false(seen.forwarded);
 

@@ -153,7 +153,8 @@ static void failover_is_told_once_and_repeats_alike(void **state)
         json_decref(again);
     }
     json_t *records = NULL;
-    const char *headers[] = {"X-Autonomy-Operator: ann", "Idempotency-Key: by-rollback", NULL};
+    const char *headers[] = {"X-Autonomy-Operator: ann", "Idempotency-Key: by-rollback",
+                             "X-Autonomy-Source: cli", NULL};
     for (int i = 0; i < 2; i++)
         assert_int_equal(test_request("POST", fixture->nodes[i].url, "/v1/rollback/execute",
                                       "{\"target\":\"ha_leader_resign\",\"reason\":\"drill\"}", headers,
@@ -166,6 +167,43 @@ static void failover_is_told_once_and_repeats_alike(void **state)
     assert_int_equal(json_array_size(items), 1);
     assert_string_equal(json_string_value(json_object_get(json_array_get(items, 0), "outcome")), "success");
     json_decref(records);
+    assert_int_equal(test_request("GET", fixture->nodes[0].url,
+                                  "/v1/audit?event_type=ha.failover.triggered&source=cli", NULL,
+                                  NULL, &records),
+                     200);
+    items = json_object_get(records, "items");
+    assert_int_equal(json_array_size(items), 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(items, 0), "request_id")),
+                        "by-rollback");
+    json_decref(records);
+}
+
+static bool has_no_leader(const json_t *json, const void *context)
+{
+    (void)context;
+    const char *holder = json_string_value(json_object_get(json_object_get(json, "leader"), "holder_id"));
+    return holder == NULL || holder[0] == '\0';
+}
+
+/* The only one of three that is left counts nobody as its replica in sync, itself neither; and refuses acts
+ * long before their deadline, with the reason. */
+static void assert_alone_is_told(const struct test_node *node)
+{
+    json_t *json = NULL;
+    const char *patient[] = {"X-Autonomy-Operator: ann", "X-Autonomy-Timeout-Ms: 60000", NULL};
+    test_await(node->url, "/v1/ha/status", has_no_leader, NULL);
+    assert_int_equal(test_request("GET", node->url, "/v1/ha/status", NULL, NULL, &json), 200);
+    json_t *quorum = json_object_get(json, "quorum"), *replication = json_object_get(json, "replication");
+    assert_int_equal(json_integer_value(json_object_get(quorum, "sync_replica_count")), 0);
+    assert_int_equal(json_integer_value(json_object_get(replication, "replica_count")), NODES - 1);
+    json_decref(json);
+    unsigned status =
+        test_request("POST", node->url, "/v1/ha/failover", "{\"reason\":\"drill\"}", patient, &json);
+    assert_int_equal(status, 503);
+    assert_string_equal(json_string_value(json_object_get(json, "code")), "unavailable");
+    assert_string_equal(json_string_value(json_object_get(json, "detail")),
+                        "there is no contact with a majority of voters, nothing happened");
+    json_decref(json);
 }
 
 /* Goal: a failover to nobody is refused with a reason, recorded as a failure, and leadership stays.
@@ -191,6 +229,7 @@ static void failover_without_a_successor_fails_and_says_so(void **state)
     assert_true(status == 503 || status == 504 || status == 409);
     assert_non_null(json_string_value(json_object_get(json, "detail")));
     json_decref(json);
+    assert_alone_is_told(&fixture->nodes[leader]);
 }
 
 /* Goal: a leader that is asked to stop hands over first: the others write on without an election timeout's
@@ -343,7 +382,8 @@ static void commit_orphan(const struct test_node *leader)
     struct error error = {0};
     bytes_init(&command, 0);
     json_t *body = json_pack("{s:s}", "reason", "orphan");
-    assert_int_equal(command_make("failover.request", "orphan", "ann", body, &command, &error), ERROR_OK);
+    assert_int_equal(command_make("failover.request", AUDIT_CLI, "orphan", "ann", body, &command, &error),
+                     ERROR_OK);
     assert_int_equal(test_post_bytes(leader->url, "/v1/internal/change", command.data, command.length), 200);
     bytes_done(&command);
 }

@@ -189,14 +189,15 @@ static void command_run(struct apply *apply, const struct command *command, stru
         result_of_request(apply, &request, out);
         return;
     }
-    const bool system = strcmp(command->entry->type.permission, PERMISSION_SYSTEM) == 0;
+    const struct command_type *type = &command->entry->type;
+    const bool system = strcmp(type->permission, PERMISSION_SYSTEM) == 0;
     if (state == REQUEST_REUSED)
         apply_refuse(apply, RESULT_REQUEST_REUSED,
                      "request id \"%s\" was used for another request; use a new one", command->request_id);
-    else if (remembered && !system && request_table_full(apply->store))
+    else if (remembered && !system && request_table_full(apply->store, type->urgent))
         apply_refuse(apply, RESULT_REQUESTS_FULL,
                      "%llu requests of the last 24 h are remembered, which is all there is room for",
-                     (unsigned long long)REQUESTS_MAX);
+                     (unsigned long long)store_meta(apply->store)->request_count);
     else
         handler_run(apply, command);
 
@@ -205,7 +206,7 @@ static void command_run(struct apply *apply, const struct command *command, stru
         const struct request done = {
             .index = apply->index,
             .term = apply->term,
-            .time_ms = apply->time_ms,
+            .expires_ms = request_expires_ms(command->request_id, apply->time_ms),
             .audit_seq = apply->audit_seq,
             .code = apply->code,
             .body_hash = span_of(body_hash, DIGEST_BYTES),

@@ -22,6 +22,9 @@ struct json_t;
 #define FSM_LEVEL  1u /* of behaviour: the highest this build understands */
 #define FSM_SCHEMA 1u /* of the store's keys and records */
 
+/** How an id begins that a node made for a client without one: remembered for minutes, not for a day. */
+#define REQUEST_ID_NODE '.'
+
 struct fsm_state {
     char cluster_id[CLUSTER_ID_BYTES];
     uint64_t generation;
@@ -64,6 +67,7 @@ struct command_type {
     const struct schema *schema; /* of its body */
     const char *permission;      /* "rollout:write" */
     const char *safety_class;    /* "terminal", "reversible", "idempotent" or "" */
+    bool urgent; /* it ends an incident: passes where the table of remembered requests refuses others */
 };
 const struct command_type *command_by_name(const char *name); /* NULL: unknown */
 const struct command_type *command_by_type(uint32_t type);

@@ -410,13 +410,15 @@ const struct command_entry switch_commands[] = {
       .name = "switch.activate",
       .schema = &switch_activate_schema,
       .permission = "killswitch:activate",
-      .safety_class = "reversible"},
+      .safety_class = "reversible",
+      .urgent = true},
      activate},
     {{.type = 52,
       .name = "switch.reset",
       .schema = &switch_reset_schema,
       .permission = "killswitch:reset",
-      .safety_class = "reversible"},
+      .safety_class = "reversible",
+      .urgent = true},
      reset},
 };
 const size_t switch_command_count = sizeof switch_commands / sizeof switch_commands[0];

@@ -135,28 +135,29 @@ static void evaluate(struct apply *apply, const void *body)
     value_bool(plan_answer(apply, &plan, &verdict, 1), "promoted", promoted);
 }
 
-#define COMMAND(number, command_name, command_schema, right, safety, function)                               \
+#define COMMAND(number, command_name, command_schema, right, safety, in_incidents, function)                 \
     {                                                                                                        \
         {.type = (number),                                                                                   \
          .name = (command_name),                                                                             \
          .schema = &(command_schema),                                                                        \
          .permission = (right),                                                                              \
-         .safety_class = (safety)},                                                                          \
+         .safety_class = (safety),                                                                           \
+         .urgent = (in_incidents)},                                                                          \
             (function)                                                                                       \
     }
 
 /* clang-format off */
 const struct command_entry plan_commands[] = {
-    COMMAND(10, "rollout.create",       plan_create_schema,   "rollout:write",   "",           create),
-    COMMAND(11, "rollout.publish",      plan_request_schema,  "rollout:write",   "",           publish),
-    COMMAND(12, "rollout.pause",        plan_request_schema,  "rollout:write",   "reversible", pause_plan),
-    COMMAND(13, "rollout.resume",       plan_request_schema,  "rollout:write",   "reversible", resume),
-    COMMAND(14, "rollout.cancel",       plan_request_schema,  "rollout:write",   "terminal",   cancel),
-    COMMAND(15, "rollout.halt",         plan_halt_schema,     "rollout:write",   "terminal",   halt),
-    COMMAND(16, "rollout.recover",      plan_recover_schema,  "rollout:recover", "terminal",   recover),
-    COMMAND(17, "rollout.gate.approve", plan_approve_schema,  "rollout:approve", "",           approve),
-    COMMAND(18, "rollout.evaluate",     plan_evaluate_schema, PERMISSION_SYSTEM, "",           evaluate),
-    COMMAND(19, "rollout.node",         plan_report_schema,   "rollout:report",  "",           plan_report_handle),
+    COMMAND(10, "rollout.create",       plan_create_schema,   "rollout:write",   "",           false, create),
+    COMMAND(11, "rollout.publish",      plan_request_schema,  "rollout:write",   "",           false, publish),
+    COMMAND(12, "rollout.pause",        plan_request_schema,  "rollout:write",   "reversible", true, pause_plan),
+    COMMAND(13, "rollout.resume",       plan_request_schema,  "rollout:write",   "reversible", false, resume),
+    COMMAND(14, "rollout.cancel",       plan_request_schema,  "rollout:write",   "terminal",   true, cancel),
+    COMMAND(15, "rollout.halt",         plan_halt_schema,     "rollout:write",   "terminal",   true, halt),
+    COMMAND(16, "rollout.recover",      plan_recover_schema,  "rollout:recover", "terminal",   true, recover),
+    COMMAND(17, "rollout.gate.approve", plan_approve_schema,  "rollout:approve", "",           false, approve),
+    COMMAND(18, "rollout.evaluate",     plan_evaluate_schema, PERMISSION_SYSTEM, "",           false, evaluate),
+    COMMAND(19, "rollout.node",         plan_report_schema,   "rollout:report",  "",           false, plan_report_handle),
 };
 /* clang-format on */
 const size_t plan_command_count = sizeof plan_commands / sizeof plan_commands[0];

@@ -17,7 +17,7 @@
 static const struct field request_fields[] = {
     REQUEST(index, FIELD_U64),
     REQUEST(term, FIELD_U64),
-    REQUEST(time_ms, FIELD_U64),
+    REQUEST(expires_ms, FIELD_U64),
     REQUEST(audit_seq, FIELD_U64),
     REQUEST(code, FIELD_U64, .max = UINT32_MAX),
     REQUEST(body_hash, FIELD_BLOB, .required = true, .min = DIGEST_BYTES, .max = DIGEST_BYTES),
@@ -65,36 +65,41 @@ enum request_state request_find(struct store *store, struct arena *arena, const 
     return REQUEST_KNOWN;
 }
 
-bool request_table_full(struct store *store)
+uint64_t request_expires_ms(const char *request_id, uint64_t time_ms)
 {
-    return store_meta(store)->request_count >= REQUESTS_MAX;
+    return time_ms + (request_id[0] == REQUEST_ID_NODE ? REQUEST_KEEP_NODE_MS : REQUEST_KEEP_MS);
 }
 
-static struct store_key expiry_key(uint64_t time_ms, uint64_t index)
+bool request_table_full(struct store *store, bool urgent)
 {
-    struct store_key key = store_key_u64('R', time_ms);
+    return store_meta(store)->request_count >= REQUESTS_MAX - (urgent ? 0 : REQUESTS_RESERVED);
+}
+
+static struct store_key expiry_key(uint64_t expires_ms, uint64_t index)
+{
+    struct store_key key = store_key_u64('R', expires_ms);
     store_key_append_u64(&key, index);
     return key;
 }
 
 void request_remember(struct store *store, const struct store_key *key, const struct request *request)
 {
-    const struct store_key expiry = expiry_key(request->time_ms, request->index);
+    const struct store_key expiry = expiry_key(request->expires_ms, request->index);
     CHECK(key->length == REQUEST_KEY_BYTES, "a request's key of %zu bytes", key->length);
     store_put_record(store, key, &request_schema, request);
     store_put(store, &expiry, store_key_span(key));
     store_meta(store)->request_count++;
-    if (*store_oldest_request_ms(store) > request->time_ms)
-        *store_oldest_request_ms(store) = request->time_ms; /* it is the only one */
+    if (*store_next_expiry_ms(store) > request->expires_ms)
+        *store_next_expiry_ms(store) = request->expires_ms;
 }
 
 struct expired_row {
-    uint64_t time_ms, index;
+    uint64_t expires_ms, index;
     uint8_t id[DIGEST_BYTES];
 };
 struct expired {
-    uint64_t until_ms;  /* what was remembered then or before may leave */
-    uint64_t oldest_ms; /* of those that stay; UINT64_MAX: none does */
+    uint64_t until_ms; /* what expires then or before may leave */
+    uint64_t next_ms;  /* of those that stay; UINT64_MAX: none does */
     struct expired_row rows[REQUEST_EXPIRE_TICK_MAX];
     uint32_t count, count_max;
 };
@@ -106,13 +111,13 @@ static bool expired_visit(void *context, struct span key, struct span value)
           value.bytes);
     const uint8_t *by_time = key.data;
     const uint8_t *by_id = value.data;
-    const uint64_t time_ms = get_u64(by_time + 1);
-    if (time_ms > expired->until_ms || expired->count == expired->count_max) {
-        expired->oldest_ms = time_ms;
+    const uint64_t expires_ms = get_u64(by_time + 1);
+    if (expires_ms > expired->until_ms || expired->count == expired->count_max) {
+        expired->next_ms = expires_ms;
         return false;
     }
     struct expired_row *row = &expired->rows[expired->count++];
-    row->time_ms = time_ms;
+    row->expires_ms = expires_ms;
     row->index = get_u64(by_time + 9);
     memcpy(row->id, by_id + 1, DIGEST_BYTES);
     return true;
@@ -121,13 +126,13 @@ static bool expired_visit(void *context, struct span key, struct span value)
 void request_expire(struct store *store, uint64_t time_ms, uint32_t count_max)
 {
     struct store_meta *meta = store_meta(store);
-    uint64_t *oldest_ms = store_oldest_request_ms(store);
+    uint64_t *next_ms = store_next_expiry_ms(store);
     CHECK(count_max <= REQUEST_EXPIRE_TICK_MAX, "%u at once", count_max);
-    if (meta->request_count == 0 || time_ms < REQUEST_KEEP_MS || *oldest_ms > time_ms - REQUEST_KEEP_MS)
+    if (meta->request_count == 0 || *next_ms > time_ms)
         return;
     struct expired expired;
-    expired.until_ms = time_ms - REQUEST_KEEP_MS;
-    expired.oldest_ms = UINT64_MAX;
+    expired.until_ms = time_ms;
+    expired.next_ms = UINT64_MAX;
     expired.count = 0;
     expired.count_max = count_max;
     const struct store_key prefix = store_key1('R', span_of(NULL, 0));
@@ -137,30 +142,29 @@ void request_expire(struct store *store, uint64_t time_ms, uint32_t count_max)
     CHECK(expired.count <= meta->request_count, "%u requests expire of %llu", expired.count,
           (unsigned long long)meta->request_count);
     for (uint32_t i = 0; i < expired.count; i++) {
-        const struct store_key by_time = expiry_key(expired.rows[i].time_ms, expired.rows[i].index);
+        const struct store_key by_time = expiry_key(expired.rows[i].expires_ms, expired.rows[i].index);
         const struct store_key by_id = store_key1('r', span_of(expired.rows[i].id, DIGEST_BYTES));
         store_delete(store, &by_time);
         store_delete(store, &by_id);
     }
     meta->request_count -= expired.count;
-    *oldest_ms = expired.oldest_ms;
+    *next_ms = expired.next_ms;
 }
 
-static bool oldest_visit(void *context, struct span key, struct span value)
+static bool next_visit(void *context, struct span key, struct span value)
 {
-    uint64_t *time_ms = context;
+    uint64_t *expires_ms = context;
     (void)value;
-    *time_ms = get_u64((const uint8_t *)key.data + 1);
+    *expires_ms = get_u64((const uint8_t *)key.data + 1);
     return false;
 }
 
 uint64_t request_next_deadline_ms(struct view *view)
 {
     const struct store_key prefix = store_key1('R', span_of(NULL, 0));
-    uint64_t oldest_ms = UINT64_MAX;
-    view_scan(view, &prefix, false, oldest_visit, &oldest_ms);
-    if (oldest_ms == UINT64_MAX)
+    uint64_t due_ms = UINT64_MAX;
+    view_scan(view, &prefix, false, next_visit, &due_ms);
+    if (due_ms == UINT64_MAX)
         return 0;
-    const uint64_t due_ms = oldest_ms + REQUEST_KEEP_MS;
     return (due_ms + REQUEST_DEADLINE_MS - 1) / REQUEST_DEADLINE_MS * REQUEST_DEADLINE_MS;
 }

@@ -301,7 +301,8 @@ const struct command_entry rollback_commands[] = {
       .name = "rollback.execute",
       .schema = &rollback_execute_schema,
       .permission = "rollout:recover",
-      .safety_class = "terminal"},
+      .safety_class = "terminal",
+      .urgent = true},
      execute},
 };
 const size_t rollback_command_count = sizeof rollback_commands / sizeof rollback_commands[0];

@@ -37,7 +37,7 @@ struct store {
     size_t ops_before;  /* of them, at that point */
     struct bytes value; /* a read or packed record on its way */
     struct error error; /* latched */
-    uint64_t oldest_request_ms;
+    uint64_t next_expiry_ms;
     bool in_group, in_entry, scanning;
 };
 
@@ -271,9 +271,9 @@ struct store_meta *store_meta(struct store *self)
     return &self->meta;
 }
 
-uint64_t *store_oldest_request_ms(struct store *self)
+uint64_t *store_next_expiry_ms(struct store *self)
 {
-    return &self->oldest_request_ms;
+    return &self->next_expiry_ms;
 }
 
 /* --- groups and entries --- */
@@ -348,7 +348,7 @@ void store_abandon(struct store *self)
         kv_overlay_keep(self->overlay);
     kv_overlay_clear(self->overlay);
     self->meta = self->meta_before;
-    self->oldest_request_ms = 0;
+    self->next_expiry_ms = 0;
     self->in_group = false;
     self->in_entry = false;
 }

@@ -83,9 +83,9 @@ enum error_code store_open(const char *folder, bool create, struct store **out, 
 void store_close(struct store *self);
 struct kv *store_kv(struct store *self);
 struct store_meta *store_meta(struct store *self);
-/** Not older than the oldest remembered request (0: not known, look): spares a scan at every entry. Kept by
+/** Not later than the first expiry of a remembered request (0: not known, look): spares a scan at every entry. Kept by
  * request.c, forgotten by store_abandon(), no part of the state. */
-uint64_t *store_oldest_request_ms(struct store *self);
+uint64_t *store_next_expiry_ms(struct store *self);
 /** The meta record as it stands in `kv` at `snapshot`; a store without one is all zero. */
 enum error_code store_meta_read(struct kv *kv, const struct kv_snapshot *snapshot, struct store_meta *out,
                                 struct error *error) MUST_USE;

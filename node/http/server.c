@@ -196,7 +196,8 @@ static bool has_control(const char *text)
 static void read_request_id(struct request *request)
 {
     const char *key = header(request, "Idempotency-Key");
-    random_id(request->request_id);
+    request->request_id[0] = REQUEST_ID_NODE; /* remembered for as long as a retry makes sense */
+    random_id(request->request_id + 1);
     if (key == NULL)
         return;
     if (key[0] == '\0' || strlen(key) > REQUEST_ID_BYTES_MAX || !printable(key)) {

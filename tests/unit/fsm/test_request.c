@@ -180,6 +180,40 @@ static void tick_forgets_many_at_once(void **state)
     assert_false(set(fixture, "a", "s-0", 5).repeated);
 }
 
+/* Goal: an id that a node made is forgotten after two minutes, others beside it are not.
+ * Method: one of each; a moment before, known; a moment after, new. */
+static void ids_that_a_node_made_leave_soon(void **state)
+{
+    struct fixture *fixture = *state;
+    define(fixture, "a", "");
+    set(fixture, "a", "of-a-client", 4);
+    set(fixture, "a", ".of-a-node", 5);
+    let_pass(fixture, REQUEST_KEEP_NODE_MS - 1);
+    assert_true(set(fixture, "a", ".of-a-node", 5).repeated);
+    assert_int_equal(remembered(fixture), 2);
+    let_pass(fixture, 1);
+    assert_false(set(fixture, "a", ".of-a-node", 5).repeated);
+    assert_int_equal(remembered(fixture), 2);
+    assert_true(set(fixture, "a", "of-a-client", 4).repeated);
+}
+
+/* Goal: where the table refuses ordinary commands, those that end an incident still pass, and are remembered.
+ * Method: the count is set by hand to where the reserve begins, then to the bound. */
+static void last_rows_are_for_urgent_commands(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *activate = "{\"name\": \"DISABLE_NEW\", \"reason\": \"r\"}";
+    define(fixture, "a", "");
+    store_meta(fsm_store(fixture->fsm))->request_count = REQUESTS_MAX - REQUESTS_RESERVED;
+    assert_result(set(fixture, "a", "s1", 5), RESULT_REQUESTS_FULL);
+    assert_result(fixture_run_as(fixture, "switch.activate", "alice", "urgent", activate), RESULT_OK);
+    assert_true(fixture_run_as(fixture, "switch.activate", "alice", "urgent", activate).repeated);
+    store_meta(fsm_store(fixture->fsm))->request_count = REQUESTS_MAX;
+    assert_result(
+        fixture_run_as(fixture, "rollout.halt", "alice", "late", "{\"plan_id\": \"p\", \"reason\": \"r\"}"),
+        RESULT_REQUESTS_FULL);
+}
+
 /* Goal: a full table refuses new requests with 503 and forgets nothing; repeats, commands without an id
  * and the leader's own still pass; room comes back with time.
  * Method: the count is set to its bound by hand, two below. */
@@ -188,9 +222,9 @@ static void full_table_refuses_and_forgets_nothing(void **state)
     struct fixture *fixture = *state;
     define(fixture, "a", "");
     set(fixture, "a", "s1", 5);
-    store_meta(fsm_store(fixture->fsm))->request_count = REQUESTS_MAX - 1;
+    store_meta(fsm_store(fixture->fsm))->request_count = REQUESTS_MAX - REQUESTS_RESERVED - 1;
     assert_result(set(fixture, "a", "s2", 6), RESULT_OK);
-    assert_int_equal(remembered(fixture), REQUESTS_MAX);
+    assert_int_equal(remembered(fixture), REQUESTS_MAX - REQUESTS_RESERVED);
     const uint64_t records = fixture_describe(fixture).audit_seq;
 
     const struct result full = set(fixture, "a", "s3", 7);
@@ -221,6 +255,8 @@ int main(void)
         TEST(requests_leave_after_24_hours),
         TEST(expiry_is_bounded_and_survives_a_refusal),
         TEST(tick_forgets_many_at_once),
+        TEST(ids_that_a_node_made_leave_soon),
+        TEST(last_rows_are_for_urgent_commands),
         TEST(full_table_refuses_and_forgets_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,7 +78,8 @@ static void every_answer_has_its_headers(void **state)
         struct http_answer answer = fixture_send(self, rows[i][0], rows[i][1], NULL);
         assert_string_equal(http_answer_header(&answer, "X-Autonomy-Index"), "1");
         assert_string_equal(http_answer_header(&answer, "X-Autonomy-Term"), "7");
-        assert_int_equal(strlen(http_answer_header(&answer, "X-Request-Id")), 32);
+        assert_int_equal(strlen(http_answer_header(&answer, "X-Request-Id")), 33);
+        assert_int_equal(http_answer_header(&answer, "X-Request-Id")[0], REQUEST_ID_NODE);
         assert_string_equal(http_answer_header(&answer, "Cache-Control"), "no-store");
         assert_string_equal(http_answer_header(&answer, "X-Content-Type-Options"), "nosniff");
         http_answer_done(&answer);

@@ -185,11 +185,29 @@ static bool choice_has(const char *choices, const char *value)
     return false;
 }
 
+/* Identities and ids travel in headers, where a line break would end them. C1 is c2 80 .. c2 9f in UTF-8. */
+static bool has_control(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++)
+        if (*at < 0x20 || *at == 0x7f || (at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f))
+            return true;
+    return false;
+}
+
+static bool only_blanks(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == '\0';
+}
+
 static enum cli_exit check_value(struct cli *cli, const struct flag *flag, const char *value)
 {
     uint64_t number = 0;
     if (flag->type != FLAG_PATH && !utf8_valid(value, strlen(value)))
         return cli_fail(cli, CLI_USAGE, "--%s is not UTF-8 text", flag->name);
+    if (flag->type == FLAG_WORD && has_control(value))
+        return cli_fail(cli, CLI_USAGE, "--%s holds a line break or another control character", flag->name);
+    if (flag->type != FLAG_PATH && !flag->blank && only_blanks(value))
+        return cli_fail(cli, CLI_USAGE, "--%s is only blanks", flag->name);
     if (flag->type == FLAG_NUMBER && !parse_u64(value, UINT64_MAX, &number))
         return cli_fail(cli, CLI_USAGE, "--%s takes a number, not \"%s\"", flag->name, value);
     if (flag->type == FLAG_DURATION && !parse_duration_ms(value, &number))
@@ -218,12 +236,23 @@ static enum cli_exit give(struct cli *cli, const struct flag *flag, const char *
     return CLI_DONE;
 }
 
+/* A flag of this or any other command. */
 static bool known_flag(const struct cli *cli, const char *text)
 {
     if (strncmp(text, "--", 2) != 0)
         return false;
     const char *name = arena_text((struct arena *)&cli->arena, text + 2, strcspn(text + 2, "="));
-    return command_flag(cli->command, name, 0) || strcmp(name, "help") == 0;
+    for (uint32_t i = 0; i < command_count; i++)
+        if (command_flag(&command_table[i], name, 0))
+            return true;
+    return strcmp(name, "help") == 0;
+}
+
+/* What follows a flag is the next flag, and its own value was forgotten. A sentence may begin with dashes. */
+static bool value_forgotten(const struct cli *cli, const struct flag *flag, const char *next)
+{
+    bool dashed = next[0] == '-' && next[1] == '-' && letter(next[2]);
+    return known_flag(cli, next) || (dashed && flag->type != FLAG_SENTENCE);
 }
 
 static enum cli_exit unknown_flag(struct cli *cli, const char *text)
@@ -251,10 +280,35 @@ static enum cli_exit parse_flag(struct cli *cli, uint32_t *at)
     }
     if (equals)
         return give(cli, flag, equals + 1);
-    if (*at + 1 >= cli->argument_count || known_flag(cli, cli->arguments[*at + 1]))
+    if (*at + 1 >= cli->argument_count || value_forgotten(cli, flag, cli->arguments[*at + 1]))
         return cli_fail(cli, CLI_USAGE, "--%s needs a value: --%s %s", flag->name, flag->name, flag->value);
     ++*at;
     return give(cli, flag, cli->arguments[*at]);
+}
+
+/* --- the line to type again --- */
+
+static void append_quoted(struct bytes *out, const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:=@%+,";
+    if (*text && text[strspn(text, plain)] == '\0') {
+        bytes_append_text(out, text);
+        return;
+    }
+    bytes_append_text(out, "'");
+    for (; *text; text++) {
+        if (*text == '\'')
+            bytes_append_text(out, "'\\''");
+        else
+            bytes_append(out, text, 1);
+    }
+    bytes_append_text(out, "'");
+}
+
+static void append_word(struct bytes *line, const char *text)
+{
+    bytes_append_text(line, " ");
+    append_quoted(line, text);
 }
 
 /* --- the command --- */
@@ -314,6 +368,33 @@ static void suggest(struct cli *cli, const char *words, const char *wrong)
     }
 }
 
+/* "--operator o ha status": the line as it should have been typed. */
+static enum cli_exit flag_before_command(struct cli *cli, const char *words, uint32_t at)
+{
+    const struct command *exact;
+    uint32_t rest = at + 1;
+    for (; rest < cli->argument_count; rest++) {
+        const char *word = cli->arguments[rest];
+        if (matches(*words ? arena_printf(&cli->arena, "%s %s", words, word) : word, &exact) > 0)
+            break;
+    }
+    struct bytes line;
+    bytes_init(&line, 0);
+    for (uint32_t i = 0; i < at; i++)
+        append_word(&line, cli->arguments[i]);
+    if (rest == cli->argument_count)
+        bytes_append_text(&line, " COMMAND");
+    for (uint32_t i = rest; i < cli->argument_count; i++)
+        append_word(&line, cli->arguments[i]);
+    for (uint32_t i = at; i < rest; i++)
+        append_word(&line, cli->arguments[i]);
+    const char *text = cli->arguments[at];
+    cli_fail(cli, CLI_USAGE, "%.*s stands before the command; flags go behind it:\n  autonomy%.*s",
+             (int)strcspn(text, "="), text, (int)line.length, (const char *)line.data);
+    bytes_done(&line);
+    return CLI_USAGE;
+}
+
 static enum cli_exit no_command(struct cli *cli, const char *words, uint32_t at, bool *help)
 {
     if (at < cli->argument_count && cli->arguments[at][0] != '-') {
@@ -323,6 +404,8 @@ static enum cli_exit no_command(struct cli *cli, const char *words, uint32_t at,
         return CLI_USAGE;
     }
     *help = wants_help(cli, at);
+    if (!*help && at < cli->argument_count)
+        return flag_before_command(cli, words, at);
     help_group(*help ? cli->out : cli->err, words);
     return *help ? CLI_DONE : CLI_USAGE;
 }
@@ -384,25 +467,6 @@ enum cli_exit args_parse(struct cli *cli, bool *help)
     return check_complete(cli);
 }
 
-/* --- the line to type again --- */
-
-static void append_quoted(struct bytes *out, const char *text)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:=@%+,";
-    if (*text && text[strspn(text, plain)] == '\0') {
-        bytes_append_text(out, text);
-        return;
-    }
-    bytes_append_text(out, "'");
-    for (; *text; text++) {
-        if (*text == '\'')
-            bytes_append_text(out, "'\\''");
-        else
-            bytes_append(out, text, 1);
-    }
-    bytes_append_text(out, "'");
-}
-
 const char *cli_repeat(struct cli *cli, const char *without, const char *extra)
 {
     struct bytes line;
@@ -416,8 +480,7 @@ const char *cli_repeat(struct cli *cli, const char *without, const char *extra)
             i += text[length] == '\0' ? 1 : 0;
             continue;
         }
-        bytes_append_text(&line, " ");
-        append_quoted(&line, text);
+        append_word(&line, text);
     }
     if (extra)
         bytes_printf(&line, " %s", extra);

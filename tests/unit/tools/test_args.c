@@ -88,7 +88,7 @@ static void dashes_inside_words_become_hyphens(void **state)
 static void wrong_usage_exits_2_and_says_why(void **state)
 {
     static const struct {
-        const char *arguments[8];
+        const char *arguments[9];
         const char *says;
     } rows[] = {
         {{"rollout", "plam", "list"}, "there is no command \"autonomy rollout plam\""},
@@ -99,7 +99,24 @@ static void wrong_usage_exits_2_and_says_why(void **state)
         {{"ha", "failover", "trigger", "--reason=r", "--operator="}, "needs to know who acts"},
         {{"rollout", "list"}, "there is: autonomy rollout plan list"},
         {{"plan", "list"}, "there is: autonomy rollout plan list"},
-        {{"rollout", "--output", "json"}, "autonomy rollout COMMAND"},
+        {{"rollout", "--output", "json"}, "autonomy rollout COMMAND --output json\n"},
+        {{"rollout"}, "autonomy rollout COMMAND"},
+        {{"--operator", "o p", "ha", "status", "--output=json"},
+         "--operator stands before the command; flags go behind it:\n  autonomy ha status --output=json "
+         "--operator 'o p'\n"},
+        {{"rollout", "--operator=o", "plan", "list"}, "  autonomy rollout plan list --operator=o\n"},
+        {{"--operator", "o"}, "  autonomy COMMAND --operator o\n"},
+        {{"rollout", "plan", "pause", "--operator", "o", "--plan-id", "--yes"}, "--plan-id needs a value"},
+        {{"rollout", "plan", "pause", "--operator", "o", "--plan-id", "--reson", "r"},
+         "--plan-id needs a value"},
+        {{"ha", "failover", "trigger", "--operator", "o", "--reason", "--yes"}, "--reason needs a value"},
+        {{"ha", "status", "--operator", "bad\nop"}, "--operator holds a line break"},
+        {{"ha", "status", "--operator", "bad\x7f"}, "--operator holds a line break or another control"},
+        {{"ha", "status", "--operator", "bad\xc2\x85"}, "--operator holds a line break or another control"},
+        {{"ha", "failover", "trigger", "--operator=o", "--reason=r", "--request-id", "a\rb"},
+         "--request-id holds a line break"},
+        {{"ha", "failover", "trigger", "--reason=r", "--operator= "}, "--operator is only blanks"},
+        {{"ha", "failover", "trigger", "--operator=o", "--reason", " \t"}, "--reason is only blanks"},
         {{"rollout", "plan", "list", "--nope"}, "has no flag --nope"},
         {{"rollout", "plan", "list", "-x"}, "has no flag -x"},
         {{"rollout", "plan", "describe"}, "--plan-id is required"},

@@ -138,7 +138,9 @@ static void describe(struct client_call *call, CURLcode code, struct client_answ
     (void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
     answer->status = (uint32_t)status;
     answer->body = bytes_span(&call->answer);
-    answer->sent = request_bytes > 0 && code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST;
+    /* The code alone doesn't tell: when a kept connection dies, libcurl sends once more on a new one, and its
+     * refused port is what we hear; the bytes of both count. */
+    answer->sent = request_bytes > 0;
     if (code == CURLE_OK)
         return;
     char *url = NULL;

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 
-from harness import BIN, Cluster, Skip, main, wait_for
+from harness import BIN, Cluster, Skip, in_parallel, main, wait_for
 
 FLAG = {"type": "string", "default": "d", "safe": "s", "reason": "faults"}
 
@@ -71,6 +71,42 @@ def test_without_quorum_writes_end_within_their_deadline_and_are_not_lost():
             assert define(cluster.wait_leader(), f"lonely{i}", headers={"Idempotency-Key": f"lonely{i}"}).status == 201
         names = lambda: [r["event_name"] for r in cluster.wait_leader().ask("GET", "/v1/audit?category=ha&limit=1000").json()["items"]]
         wait_for("the loss and its end on record", lambda: {"ha.quorum.lost", "ha.quorum.restored"} <= set(names()))
+
+
+def test_a_write_told_that_nothing_happened_never_happens():
+    """The leader and its other follower die under forwarded writes: what this follower then calls refused must stay refused."""
+    with Cluster(3) as cluster:
+        leader = cluster.wait_leader()
+        follower, third = [n for n in cluster.nodes if n is not leader]
+        stop, told, lock = threading.Event(), {}, threading.Lock()
+
+        def writer(w):
+            i = 0
+            while not stop.is_set():
+                key = f"told.{w}.{i}"
+                answer = define(follower, key, headers={"Idempotency-Key": key}, timeout_s=40)
+                with lock:
+                    told[key] = answer.status
+                i += 1
+
+        load = threading.Thread(target=lambda: in_parallel(30, writer))
+        load.start()
+        wait_for("load under way", lambda: len(told) > 200)
+        third.process.kill()
+        leader.process.kill()
+        wait_for("answers without a leader", lambda: sum(1 for s in told.values() if s in (503, 504)) >= 30)
+        stop.set()
+        load.join()
+        for node in (leader, third):
+            node.process.wait()
+            node.start()
+        cluster.wait_ready()
+        cluster.wait_equal()
+        refused = {k for k, s in told.items() if s == 503}
+        done = {k for k in told if follower.ask("GET", f"/v1/flags/{k}").status == 200}
+        assert not refused & done, f"{len(refused & done)} writes were refused and happened"
+        lost = {k for k, s in told.items() if s in (200, 201)} - done
+        assert not lost, f"{len(lost)} acknowledged writes are lost"
 
 
 def test_data_folder_in_use_names_the_holder_and_touches_nothing():

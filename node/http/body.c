@@ -83,17 +83,16 @@ static bool set_deadline(struct request *request)
     uint64_t timeout_ms = server_write_timeout_ms(request->server);
     const char *header =
         MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "X-Autonomy-Timeout-Ms");
-    if (header != NULL && (!parse_u64(header, UINT32_MAX, &timeout_ms) || timeout_ms == 0)) {
+    if (header != NULL && (!parse_u64(header, TIMEOUT_MAX_MS, &timeout_ms) || timeout_ms == 0)) {
         problem_answer(request, 400, "invalid_header",
-                       "X-Autonomy-Timeout-Ms must be a number of milliseconds from 1");
+                       "X-Autonomy-Timeout-Ms must be a number of milliseconds within 1 .. %u",
+                       TIMEOUT_MAX_MS);
         return false;
     }
-    if (query_duration(request, "timeout", UINT32_MAX, &timeout_ms, &error) != ERROR_OK) {
+    if (query_duration(request, "timeout", TIMEOUT_MAX_MS, &timeout_ms, &error) != ERROR_OK) {
         problem_error(request, &error);
         return false;
     }
-    if (timeout_ms > TIMEOUT_MAX_MS)
-        timeout_ms = TIMEOUT_MAX_MS;
     request->deadline_ms = service_now_ms(request->service) + timeout_ms;
     return true;
 }

@@ -251,7 +251,7 @@ static void media_types(void **state)
 static void headers_are_checked(void **state)
 {
     char *long_key = repeated('k', 129), *long_name = repeated('n', 257);
-    char lines[10][400];
+    char lines[11][400];
     snprintf(lines[0], sizeof(lines[0]), "Idempotency-Key: %s\r\n", long_key);
     snprintf(lines[1], sizeof(lines[1]), "Idempotency-Key: a b\r\n");
     snprintf(lines[2], sizeof(lines[2]), "Idempotency-Key: caf\xc3\xa9\r\n");
@@ -264,6 +264,7 @@ static void headers_are_checked(void **state)
     snprintf(lines[7], sizeof(lines[7]), "X-Autonomy-Timeout-Ms: soon\r\n");
     snprintf(lines[8], sizeof(lines[8]), "X-Autonomy-Operator: \xc2\xa0\r\n");
     snprintf(lines[9], sizeof(lines[9]), "X-Autonomy-Operator: \xc2\xa0System\xe2\x80\x8b\r\n");
+    snprintf(lines[10], sizeof(lines[10]), "X-Autonomy-Timeout-Ms: 60001\r\n");
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         struct http_answer answer =
             fixture_send_as(*state, "POST", "/v1/rollouts/p-1/halt", lines[i], "{\"reason\":\"r\"}");
@@ -429,6 +430,7 @@ static void query_arguments_are_checked(void **state)
         {"/v1/rollouts?index=1&wait=soon", "wait"},
         {"/v1/rollouts?index=1&wait=61s", "wait"},
         {"/v1/rollouts?timeout=0", "timeout"},
+        {"/v1/rollouts?timeout=61s", "within 1ms .. 60s"},
         {"/v1/rollouts/stuck?threshold_seconds=x", "threshold_seconds"},
         {"/v1/ha/epochs?limit=0", "limit"},
     };

@@ -13,6 +13,7 @@
 #include "node/leader.h"
 #include "node/node_internal.h"
 #include "node/quorum.h"
+#include "node/ports.h"
 #include "node/transfer.h"
 
 #define PATH_BYTES      1200u
@@ -60,6 +61,16 @@ static void lock_end(struct node *self)
 }
 
 static void machine_fetch(void *context, const char *folder, uint64_t index_min,
+static enum error_code ports_start(struct node *self, struct error *error)
+{
+    return ports_check(self->service.config, error);
+}
+
+static void ports_end(struct node *self)
+{
+    (void)self;
+}
+
                           void (*done)(void *done_context, const struct machine_state *state,
                                        const struct error *error),
                           void *done_context)
@@ -347,3 +358,4 @@ void steps_end(struct node *self)
     while (self->started > 0)
         steps[--self->started].end(self);
 }
+    {"ports", ports_start, ports_end},    /* nobody else has them: said before a cluster hears of this node */

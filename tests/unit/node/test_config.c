@@ -90,6 +90,7 @@ static void mistakes_are_refused_with_their_line(void **state)
         {HEAD "rollout:\n  stuck_after: soon\n", "c.yaml:4: rollout.stuck_after: \"soon\" is not a duration"},
         {HEAD "reserve_bytes: 1KiB\n", "c.yaml:3: reserve_bytes: 1KiB is not within 1048576"},
         {HEAD "log_level: loud\n", "c.yaml:3: log_level: \"loud\" is not error, warn, info or debug"},
+        {HEAD "wire:\n  listen: 127.0.0.1:7101\n", "c.yaml:4: wire.listen: 127.0.0.1:7101 is api.listen already"},
         {HEAD "join: [ftp://x]\n", "c.yaml:3: join[0]: \"ftp://x\" is not a base URL"},
         {HEAD "bootstrap: true\njoin: [http://x]\n",
          "c.yaml:3: bootstrap: a node either starts a cluster or joins"},

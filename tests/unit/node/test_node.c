@@ -115,8 +115,16 @@ static void folder_in_use_names_its_holder(void **state)
     assert_int_equal(test_node_stop(&fixture->node), EXIT_CLEAN);
 }
 
-/* Goal: a port in use is an environment error that names the address, for either listener; the folder stays
- * usable. Method: two nodes with one port each in common. */
+static void assert_no_cluster(const struct test_node *node)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/log", node->config.data_dir);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(errno, ENOENT);
+}
+
+/* Goal: a port in use is an environment error that names the address, for either listener; it forms
+ * no cluster. Method: two nodes with one port each in common. */
 static void port_in_use_is_named(void **state)
 {
     struct fixture *fixture = *state;
@@ -134,6 +142,7 @@ static void port_in_use_is_named(void **state)
         assert_int_equal(test_node_wait(&other), EXIT_ENVIRONMENT);
         assert_non_null(strstr(other.error.message, taken));
         assert_non_null(strstr(other.error.message, "in use"));
+        assert_no_cluster(&other);
         test_node_done(&other);
     }
     test_await(fixture->node.url, "/v1/ha/status", test_is_leader, NULL);

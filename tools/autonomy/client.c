@@ -56,8 +56,11 @@ static enum error_code add_one(struct client *self, const char *text, bool remem
     const char *url = scheme ? arena_text(self->arena, text, length)
                              : arena_printf(self->arena, "http://%.*s", (int)length, text);
     const char *host = strstr(url, "://") + 3;
+    /* Without a scheme only a port tells an address from a word. */
+    const char *port = strrchr(host, ':');
+    bool bare_word = !scheme && (!port || port == host || port[1] < '0' || port[1] > '9');
     if ((strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) || *host == '\0' ||
-        strcspn(url, " \"'<>?#\\") != strlen(url))
+        bare_word || strcspn(url, " \"'<>?#\\") != strlen(url))
         return error_set(error, ERROR_INVALID,
                          "\"%s\" is no URL of a node; it looks like http://127.0.0.1:7101", text);
     if (!url_known(self, url) && self->url_count < CLIENT_URLS_MAX)

@@ -168,6 +168,8 @@ enum cli_exit run_config_set(struct cli *cli)
     client_init(&probe, &cli->arena, 0);
     if (client_add(&probe, value, false, &error) != ERROR_OK)
         return cli_fail(cli, CLI_USAGE, "%s", error.message);
+    if (probe.url_count == 0)
+        return cli_fail(cli, CLI_USAGE, "%s needs a URL, not \"%s\"", key, value);
     json_t *settings = NULL;
     enum error_code code = read_settings(&cli->arena, &settings, &error);
     if (code == ERROR_OK) {

@@ -202,17 +202,38 @@ static const char *title_of(struct cli *cli, const char *key)
     return title;
 }
 
-void object_print(struct cli *cli, const struct json_t *object)
+/* A flag's own object: its keys are the user's, and it reads as it is typed. */
+static bool is_flag_value(const char *key)
+{
+    return strcmp(key, "value") == 0 || strcmp(key, "stored") == 0 || strcmp(key, "default") == 0 ||
+           strcmp(key, "safe") == 0;
+}
+
+static uint32_t widest_key(const struct json_t *object)
 {
     const char *key;
     json_t *value;
     uint32_t width = 0;
-    json_object_foreach((json_t *)object, key, value) if (width_of(key) > width) width = width_of(key);
-    json_object_foreach((json_t *)object, key,
-                        value) if (!json_is_object(value) &&
-                                   !(json_is_array(value) && json_array_size(value) > 0 &&
-                                     json_is_object(json_array_get(value, 0))))
-        label_print(cli, "", width, title_of(cli, key), value_of(cli, value));
+    json_object_foreach((json_t *)object, key, value) width = width_of(key) > width ? width_of(key) : width;
+    return width;
+}
+
+void object_print(struct cli *cli, const struct json_t *object)
+{
+    const char *key, *inner_key;
+    json_t *value, *inner;
+    uint32_t width = widest_key(object);
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (!json_is_object(value) || json_object_size(value) == 0 || is_flag_value(key)) {
+            label_print(cli, "", width, title_of(cli, key), value_of(cli, value));
+            continue;
+        }
+        fprintf(cli->out, "%s:\n", title_of(cli, key));
+        uint32_t inner_width = widest_key(value);
+        json_object_foreach(value, inner_key, inner)
+            label_print(cli, "  ", inner_width, title_of(cli, inner_key), value_of(cli, inner));
+    }
 }
 
 void json_print(struct cli *cli, const struct json_t *json)

@@ -41,7 +41,8 @@ void labels_print(struct cli *cli, const struct json_t *object, const char *inde
                   const struct label *labels, uint32_t count);
 /** One such line. */
 void label_print(struct cli *cli, const char *indent, uint32_t width, const char *label, const char *value);
-/** Every scalar of the object, its key as the label: "new_phase" becomes "New Phase". */
+/** Every member of the object, its key as the label: "new_phase" becomes "New Phase". An object in it is a
+ * block of its own; a flag's value, a list of objects and what is deeper reads as JSON. */
 void object_print(struct cli *cli, const struct json_t *object);
 void json_print(struct cli *cli, const struct json_t *json);
 /** What most commands end with: prints an answer (CLI_DONE) as asked for, lets go of it (may be NULL),

@@ -591,19 +591,74 @@ static void settings_keep_what_they_do_not_know(void **state)
     (void)fread(text, 1, sizeof text - 1, file);
     fclose(file);
     assert_non_null(strstr(text, "two"));
-    static const char *const wrong[][2] = {
-        {"nope", "x"}, {"orchestrator.url", "ftp://x"}, {"orchestrator", "http://x"}};
+    static const char *const wrong[][2] = {{"nope", "x"},
+                                           {"orchestrator.url", "ftp://x"},
+                                           {"orchestrator", "http://x"},
+                                           {"orchestrator.url", "nonsense"},
+                                           {"orchestrator.url", "http://n1:7101,nonsense"},
+                                           {"orchestrator.url", "n1:"},
+                                           {"orchestrator.url", ":7101"},
+                                           {"orchestrator.url", ""},
+                                           {"orchestrator.url", " , "}};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         ran = run("config", "set", wrong[i][0], wrong[i][1], NULL);
         assert_int_equal(ran.exit, CLI_USAGE);
         ran_done(&ran);
     }
+    ran = run("config", "get", "orchestrator.url", NULL);
+    assert_string_equal(ran.out, "http://n2:7102,http://n3:7103\n");
+    ran_done(&ran);
+    ran = run("config", "set", "orchestrator.url", "n1:7101", NULL);
+    assert_int_equal(ran.exit, CLI_DONE);
+    ran_done(&ran);
     write_text(path, "- broken");
     ran = run("config", "set", "orchestrator.url", "http://n1", NULL);
     assert_int_equal(ran.exit, CLI_FAILED);
     assert_non_null(strstr(ran.err, "config.yaml"));
     ran_done(&ran);
     unsetenv("XDG_CONFIG_HOME");
+}
+
+/* Goal: text drops nothing that the answer holds: a flag's object, a block, a list of objects.
+ * Method: answers with each, and the lines that shall be there. */
+static void text_holds_what_is_no_scalar(void **state)
+{
+    static const struct fake_reply flag = {200,
+                                           "{\"key\":\"LIMITS\",\"type\":\"object\",\"value\":{\"a\":1,\"b\":"
+                                           "[2]},\"default\":{},\"safe\":{\"a\":0},"
+                                           "\"history\":[{\"version\":1}]}",
+                                           0};
+    static const struct fake_reply reset = {
+        200,
+        "{\"name\":\"S\",\"active\":false,\"last_reset\":{\"reset_by\":\"ann\",\"root_cause\":\"a typo\","
+        "\"more\":{\"x\":1}}}",
+        0};
+    (void)state;
+    struct fake_server *server = fake_start(&flag, 1);
+    struct ran ran = run("flags", "get", "LIMITS", "--orchestrator-url", server->url, NULL);
+    assert_int_equal(ran.exit, CLI_DONE);
+    assert_string_equal(ran.out, "Key:     LIMITS\n"
+                                 "Type:    object\n"
+                                 "Value:   {\"a\":1,\"b\":[2]}\n"
+                                 "Default: {}\n"
+                                 "Safe:    {\"a\":0}\n"
+                                 "History: [{\"version\":1}]\n");
+    ran_done(&ran);
+    fake_stop(server);
+    fake_free(server);
+    server = fake_start(&reset, 1);
+    ran = run("kill-switch", "reset", "S", "--reason=r", "--approver=bob", "--root-cause=c", "--operator=ann",
+              "--orchestrator-url", server->url, NULL);
+    assert_int_equal(ran.exit, CLI_DONE);
+    assert_string_equal(ran.out, "Name:       S\n"
+                                 "Active:     false\n"
+                                 "Last Reset:\n"
+                                 "  Reset By:   ann\n"
+                                 "  Root Cause: a typo\n"
+                                 "  More:       {\"x\":1}\n");
+    ran_done(&ran);
+    fake_stop(server);
+    fake_free(server);
 }
 
 int main(void)
@@ -625,6 +680,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(export_streams_pages_into_one_array, set_up, tear_down),
         cmocka_unit_test_setup_teardown(broken_chain_over_http_exits_1, set_up, tear_down),
         cmocka_unit_test_setup_teardown(settings_keep_what_they_do_not_know, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(text_holds_what_is_no_scalar, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

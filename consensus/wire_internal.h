@@ -12,7 +12,8 @@
 #define WIRE_HANDSHAKE_MS 2000u /* from the first packet to a welcome, resolving and connecting included */
 #define WIRE_NOTES_MAX    64u   /* hosts whose refusals are told at most once a second each */
 #define WIRE_NOTE_MS      1000u
-#define WIRE_REMOTE_BYTES 64u /* "[v6]:port" */
+#define WIRE_CLUSTER_MS   60000u /* between two lines about a cluster that isn't ours */
+#define WIRE_REMOTE_BYTES 64u    /* "[v6]:port" */
 
 enum link_state {
     LINK_CONNECTING,
@@ -68,7 +69,8 @@ struct wire {
     uint32_t peer_count;
     struct wire_seen seen;
     struct wire_note notes[WIRE_NOTES_MAX];
-    uint32_t holds; /* listener, links and peers that libuv still knows */
+    uint32_t holds;           /* listener, links and peers that libuv still knows */
+    uint64_t cluster_told_ms; /* 0: never */
     bool closing;
     void (*on_closed)(void *context);
     void *closed_context;

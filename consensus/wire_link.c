@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/logger.h"
 #include "consensus/wire_internal.h"
 
 #define ROOM_BYTES        (64u * 1024u)  /* read at once from a peer that is known */
@@ -131,9 +132,28 @@ static void link_opened(struct wire_link *link, const struct wire_hello *hello)
     snprintf(link->address, sizeof link->address, "%s", hello->address);
 }
 
+/* Two clusters that meet are an operator's mishap, such as a first node that was started with an empty
+ * folder. */
+static void tell_of_other_cluster(struct wire_link *link, const char *sentence)
+{
+    struct wire *wire = link->wire;
+    const uint64_t now = wire_now(wire);
+    char quoted[2 * ERROR_MESSAGE_BYTES];
+    if (wire->cluster_told_ms != 0 && now - wire->cluster_told_ms < WIRE_CLUSTER_MS)
+        return;
+    wire->cluster_told_ms = now == 0 ? 1 : now;
+    log_error("wire", "two clusters meet",
+              "address=%s why=%s go_on=\"the one with fewer writes was likely made by mistake: stop its "
+              "nodes, move "
+              "their data folders away and start them with join: naming nodes of the other one\"",
+              link->remote, logger_quote(sentence, quoted, sizeof quoted));
+}
+
 static void note_refusal(struct wire_link *link, enum wire_refusal refusal, const char *sentence)
 {
     char reason[ERROR_MESSAGE_BYTES + 64];
+    if (refusal == WIRE_REFUSED_CLUSTER)
+        tell_of_other_cluster(link, sentence);
     snprintf(reason, sizeof reason, "%s: %s", wire_refusal_name(refusal), sentence);
     wire_note(link->wire, link->remote, reason);
 }

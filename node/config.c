@@ -526,9 +526,6 @@ static enum error_code derive(const struct source *source, struct config *out, s
         return refuse(source, "heartbeat_ms", error,
                       "heartbeat_ms: %u must be at most a third of election_timeout_ms (%u)",
                       out->heartbeat_ms, out->election_timeout_ms);
-    if (out->bootstrap && out->join_count > 0)
-        return refuse(source, "bootstrap", error,
-                      "bootstrap: a node either starts a cluster or joins one; drop bootstrap or join");
     return check_exposure(source, out, error);
 }
 

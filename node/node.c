@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/logger.h"
+#include "node/founding.h"
 #include "node/joining.h"
 #include "node/leader.h"
 #include "node/node_internal.h"
@@ -134,7 +135,8 @@ void node_on_publish(uv_timer_t *handle)
     struct node *self = handle->data;
     status_publish(&self->service);
     leader_turn(self->service.leader);
-    joining_turn(self->service.joining);
+    if (!founding_asks(self->founding))
+        joining_turn(self->service.joining);
     flush_sometimes(&self->service);
     tell_supervisor_alive(self);
 }

@@ -8,6 +8,8 @@
 #include "node/internal.h"
 #include "node/node.h"
 
+struct founding;
+
 enum phase { PHASE_RUNNING, PHASE_HANDING_OVER, PHASE_DRAINING, PHASE_OVER };
 
 struct node {
@@ -15,6 +17,7 @@ struct node {
     uv_loop_t loop;
     struct disk_lock *lock;
     struct http_server *http;
+    struct founding *founding; /* NULL: nobody was to be asked */
     uv_signal_t terminate, interrupt;
     uint32_t started; /* steps */
     enum phase phase;

@@ -9,11 +9,12 @@
 #include "base/hash.h"
 #include "base/logger.h"
 #include "node/checkpoints.h"
+#include "node/founding.h"
 #include "node/joining.h"
 #include "node/leader.h"
 #include "node/node_internal.h"
-#include "node/quorum.h"
 #include "node/ports.h"
+#include "node/quorum.h"
 #include "node/transfer.h"
 
 #define PATH_BYTES      1200u
@@ -60,7 +61,6 @@ static void lock_end(struct node *self)
     disk_lock_release(self->lock);
 }
 
-static void machine_fetch(void *context, const char *folder, uint64_t index_min,
 static enum error_code ports_start(struct node *self, struct error *error)
 {
     return ports_check(self->service.config, error);
@@ -71,6 +71,7 @@ static void ports_end(struct node *self)
     (void)self;
 }
 
+static void machine_fetch(void *context, const char *folder, uint64_t index_min,
                           void (*done)(void *done_context, const struct machine_state *state,
                                        const struct error *error),
                           void *done_context)
@@ -96,6 +97,9 @@ static void ports_end(struct node *self)
         joining_peers(service->joining, request.sources + request.source_count, NODES_MAX);
     for (uint32_t i = 0; i < service->config->join_count; i++)
         request.sources[request.source_count++] = service->config->join[i];
+    if (request.source_count == 0) /* only the lost state knew */
+        log_error("node", "the state must be fetched, and no other node is known",
+                  "folder=%s go_on=\"name the other nodes in join: and start again\"", path);
     transfer_fetch(service->transfer, &request);
 }
 
@@ -201,6 +205,23 @@ static void mirror_end(struct node *self)
     audit_close(&self->service);
 }
 
+/** Others dial what the membership says until this node has told one of them where it is now. */
+static void warn_of_move(const struct service *service)
+{
+    for (uint32_t i = 0; i < service->now.member_count; i++) {
+        const struct consensus_member *own = &service->now.members[i];
+        if (own->node_id != service->now.node_id ||
+            strcmp(own->address, service->config->wire_advertise) == 0)
+            continue;
+        log_warn(
+            "node", "another wire address than the membership has for this node",
+            "configured=%s membership=%s go_on=\"others learn it from this node's handshake; change one "
+            "node at a time, or set wire.advertise back; to have it in the membership, remove this member "
+            "(autonomy ha members remove %s) and let it join with an empty folder\"",
+            service->config->wire_advertise, own->address, service->config->name);
+    }
+}
+
 static enum error_code consensus_begin(struct node *self, struct error *error)
 {
     struct service *service = &self->service;
@@ -211,6 +232,7 @@ static enum error_code consensus_begin(struct node *self, struct error *error)
         return error->code;
     service->joined = true;
     status_publish(service);
+    warn_of_move(service);
     log_info("node", "started", "name=%s node=%016llx cluster=%s applied=%llu api=%s wire=%s",
              service->config->name, (unsigned long long)status.node_id, status.cluster_id,
              (unsigned long long)service->applied_index, service->config->api_advertise_url,
@@ -229,6 +251,25 @@ static void on_joined(void *context)
     }
 }
 
+static enum error_code found(struct node *self, struct error *error)
+{
+    if (consensus_bootstrap(self->service.consensus, error) != ERROR_OK)
+        return error->code;
+    return consensus_begin(self, error);
+}
+
+static void on_decided(void *context, bool elsewhere)
+{
+    struct node *self = context;
+    struct error error = {0};
+    if (elsewhere || self->phase != PHASE_RUNNING) /* to be joined: the next turn asks */
+        return;
+    if (found(self, &error) != ERROR_OK) {
+        log_error("node", "can't start", "error=\"%s\"", error.message);
+        node_finish(self, exit_code_of(error.code), &error);
+    }
+}
+
 static enum error_code cluster_start(struct node *self, struct error *error)
 {
     struct service *service = &self->service;
@@ -236,9 +277,8 @@ static enum error_code cluster_start(struct node *self, struct error *error)
     if (consensus_has_cluster(service->consensus))
         return consensus_begin(self, error);
     if (config->bootstrap) {
-        if (consensus_bootstrap(service->consensus, error) != ERROR_OK)
-            return error->code;
-        return consensus_begin(self, error);
+        self->founding = founding_open(service, on_decided, self);
+        return self->founding ? ERROR_OK : found(self, error);
     }
     if (config->join_count == 0)
         return error_set(error, ERROR_INVALID,
@@ -289,6 +329,8 @@ static void parts_end(struct node *self)
 
 static void cluster_end(struct node *self)
 {
+    founding_close(self->founding);
+    self->founding = NULL;
     service_answer_all(&self->service);
     transfer_close(self->service.transfer); /* its `done` is consensus' */
     self->service.transfer = NULL;
@@ -331,6 +373,7 @@ static const struct step {
     void (*end)(struct node *self);
 } steps[] = {
     {"lock", lock_start, lock_end},       /* nobody else has the data folder */
+    {"ports", ports_start, ports_end},    /* nobody else has them: said before a cluster hears of this node */
     {"log", log_start, log_end},          /* consensus_open: the log names the store's folder */
     {"state", state_start, state_end},    /* the store */
     {"mirror", mirror_start, mirror_end}, /* audit/ */
@@ -358,4 +401,3 @@ void steps_end(struct node *self)
     while (self->started > 0)
         steps[--self->started].end(self);
 }
-    {"ports", ports_start, ports_end},    /* nobody else has them: said before a cluster hears of this node */

@@ -85,7 +85,9 @@ class Node:
     def configure(self, extra=""):
         self.folder.mkdir(parents=True, exist_ok=True)
         others = [n.url for n in self.cluster.nodes if n is not self]
-        first = "bootstrap: true\n" if self.number == 1 else "join:\n" + "".join(f"  - {u}\n" for u in others)
+        first = "bootstrap: true\n" if self.number == 1 else ""
+        if others:
+            first += "join:\n" + "".join(f"  - {u}\n" for u in others)
         self.config.write_text(
             f"name: {self.name}\ndata_dir: {self.data}\napi:\n  listen: 127.0.0.1:{self.port}\n"
             f"wire:\n  listen: 127.0.0.1:{self.wire_port}\n" + first + extra)

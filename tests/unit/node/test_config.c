@@ -41,6 +41,21 @@ static void shortest_configuration_takes_the_standards(void **state)
     config_done(&config);
 }
 
+/* Goal: the first node may name others, so that with an empty folder it asks them before it makes a cluster.
+ * Method: both settings. */
+static void first_node_may_name_others(void **state)
+{
+    (void)state;
+    struct config config;
+    struct error error;
+    assert_int_equal(parse(HEAD "bootstrap: true\njoin: [http://127.0.0.1:7102/]\n", &config, &error),
+                     ERROR_OK);
+    assert_true(config.bootstrap);
+    assert_int_equal(config.join_count, 1);
+    assert_string_equal(config.join[0], "http://127.0.0.1:7102");
+    config_done(&config);
+}
+
 /* Goal: every kind of value is read, in block and flow style, with units.
  * Method: one of each. */
 static void every_kind_of_value_is_read(void **state)
@@ -90,10 +105,9 @@ static void mistakes_are_refused_with_their_line(void **state)
         {HEAD "rollout:\n  stuck_after: soon\n", "c.yaml:4: rollout.stuck_after: \"soon\" is not a duration"},
         {HEAD "reserve_bytes: 1KiB\n", "c.yaml:3: reserve_bytes: 1KiB is not within 1048576"},
         {HEAD "log_level: loud\n", "c.yaml:3: log_level: \"loud\" is not error, warn, info or debug"},
-        {HEAD "wire:\n  listen: 127.0.0.1:7101\n", "c.yaml:4: wire.listen: 127.0.0.1:7101 is api.listen already"},
+        {HEAD "wire:\n  listen: 127.0.0.1:7101\n",
+         "c.yaml:4: wire.listen: 127.0.0.1:7101 is api.listen already"},
         {HEAD "join: [ftp://x]\n", "c.yaml:3: join[0]: \"ftp://x\" is not a base URL"},
-        {HEAD "bootstrap: true\njoin: [http://x]\n",
-         "c.yaml:3: bootstrap: a node either starts a cluster or joins"},
         {"name: '-x'\ndata_dir: /tmp/x\n", "c.yaml:1: name: \"-x\" is not a name"},
         {"data_dir: /tmp/x\n", "c.yaml: name is missing"},
         {"", "c.yaml: name is missing"},
@@ -259,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shortest_configuration_takes_the_standards),
+        cmocka_unit_test(first_node_may_name_others),
         cmocka_unit_test(every_kind_of_value_is_read),
         cmocka_unit_test(mistakes_are_refused_with_their_line),
         cmocka_unit_test(exposure_needs_insecure),

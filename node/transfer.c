@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -29,6 +30,9 @@
 #define MANIFEST_TIMEOUT_MS 60000L /* the other side flushes its store meanwhile */
 #define SILENCE_BYTES       1L     /* less than so many bytes a second ... */
 #define SILENCE_S           15L    /* ... for so long: the source is gone */
+#define QUIET_MS            2000u  /* nothing came for so long: is the source alive at all? */
+#define ALIVE_TIMEOUT_MS    2000L
+#define TOLD_MS             10000u /* between two lines about a state that can't be had */
 #define PATH_BYTES          2048u
 
 struct transfer {
@@ -38,7 +42,12 @@ struct transfer {
     char *folder;
     bool busy;
     _Atomic bool closing;
-    CURL *easy; /* the worker's */
+    CURL *easy, *question; /* the worker's */
+    const char *source;    /* being asked, and ... */
+    uint64_t heard_ms;     /* ... when it gave a sign of life */
+    curl_off_t heard_bytes;
+    bool silent;
+    uint64_t told_ms; /* the loop's */
     struct machine_state state;
     struct error error;
 };
@@ -93,11 +102,50 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     return bytes;
 }
 
-static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+static uint64_t clock_ms(void)
+{
+    return uv_hrtime() / 1000000u;
+}
+
+static size_t drop_body(char *data, size_t size, size_t count, void *context)
+{
+    (void)data, (void)context;
+    return size * count;
+}
+
+/** Any answer will do. A process that stands still takes connections, its kernel does that, but answers none.
+ */
+static bool source_answers(struct transfer *self)
+{
+    char url[PATH_BYTES];
+    CURL *easy = self->question;
+    curl_easy_reset(easy);
+    snprintf(url, sizeof url, "%s/v1/health", self->source);
+    (void)curl_easy_setopt(easy, CURLOPT_URL, url);
+    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, ALIVE_TIMEOUT_MS);
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_body);
+    return curl_easy_perform(easy) == CURLE_OK;
+}
+
+/** Called about once a second, and whenever something comes. A checkpoint may take long to make; a source
+ * that doesn't answer even a question about its health keeps us from asking the next one. */
+static int on_progress(void *context, curl_off_t all, curl_off_t received, curl_off_t b, curl_off_t c)
 {
     struct transfer *self = context;
-    (void)a, (void)b, (void)c, (void)d;
-    return atomic_load(&self->closing) ? 1 : 0;
+    (void)all, (void)b, (void)c;
+    if (atomic_load(&self->closing))
+        return 1;
+    if (received != self->heard_bytes) {
+        self->heard_bytes = received;
+        self->heard_ms = clock_ms();
+    } else if (clock_ms() - self->heard_ms >= QUIET_MS) {
+        self->silent = !source_answers(self);
+        self->heard_ms = clock_ms();
+    }
+    return self->silent ? 1 : 0;
 }
 
 static enum error_code exchange(struct transfer *self, const char *url, bool post, uint64_t from,
@@ -131,10 +179,17 @@ static enum error_code exchange(struct transfer *self, const char *url, bool pos
         snprintf(range, sizeof range, "%llu-", (unsigned long long)from);
         (void)curl_easy_setopt(easy, CURLOPT_RANGE, range);
     }
+    self->silent = false;
+    self->heard_bytes = 0;
+    self->heard_ms = clock_ms();
     CURLcode code = curl_easy_perform(easy);
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, status);
     if (atomic_load(&self->closing))
         return error_set(error, ERROR_CLOSED, "this node is stopping");
+    if (self->silent)
+        return error_set(error, ERROR_TIMEOUT, "%s: it stopped answering anything", url);
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        return error_set(error, ERROR_TIMEOUT, "%s: %s", url, detail[0] ? detail : curl_easy_strerror(code));
     if (code != CURLE_OK)
         return error_set(error, ERROR_UNAVAILABLE, "%s: %s", url,
                          detail[0] ? detail : curl_easy_strerror(code));
@@ -304,7 +359,8 @@ static enum error_code file_fetch(struct transfer *self, const char *source, con
             return ERROR_OK;
         if (code == ERROR_CORRUPT) /* another file of that name, or damaged on the way: from its beginning */
             (void)unlink(path);
-        if (attempt == ATTEMPTS_MAX || code == ERROR_CLOSED || code == ERROR_NO_SPACE || code == ERROR_IO)
+        if (attempt == ATTEMPTS_MAX || code == ERROR_CLOSED || code == ERROR_NO_SPACE || code == ERROR_IO ||
+            code == ERROR_TIMEOUT) /* the next source may be alive */
             return code;
         log_warn("transfer", "file again", "file=%s attempt=%d error=\"%s\"", name, attempt, error->message);
         if (code == ERROR_UNAVAILABLE)
@@ -419,7 +475,8 @@ static void work(struct worker_job *job)
     (void)error_set(&self->error, ERROR_UNAVAILABLE, "no other node is known that could serve a checkpoint");
     for (uint32_t i = 0; i < self->request.source_count && !atomic_load(&self->closing); i++) {
         struct error error = {0};
-        enum error_code code = fetch_from(self, self->request.sources[i], &error);
+        self->source = self->request.sources[i];
+        enum error_code code = fetch_from(self, self->source, &error);
         if (code == ERROR_OK) /* attempts that failed left theirs */
             error = (struct error){0};
         self->error = error;
@@ -430,9 +487,24 @@ static void work(struct worker_job *job)
     }
 }
 
+/** What asked for the state asks again; without this line nobody would know why the node stays behind. */
+static void tell_failure(struct transfer *self)
+{
+    char quoted[2 * ERROR_MESSAGE_BYTES];
+    uint64_t now = clock_ms();
+    if (self->error.code == ERROR_CLOSED || (self->told_ms != 0 && now - self->told_ms < TOLD_MS))
+        return;
+    self->told_ms = now;
+    log_error("transfer", "the state can't be fetched from anybody",
+              "sources=%u last_error=%s go_on=\"start another node that has the state, or name it in join:\"",
+              self->request.source_count, logger_quote(self->error.message, quoted, sizeof quoted));
+}
+
 static void finish(struct worker_job *job)
 {
     struct transfer *self = (struct transfer *)((char *)job - offsetof(struct transfer, job));
+    if (self->error.code != ERROR_OK)
+        tell_failure(self);
     free(self->folder);
     for (uint32_t i = 0; i < self->request.source_count; i++)
         free((char *)self->request.sources[i]);
@@ -443,6 +515,14 @@ static void finish(struct worker_job *job)
     self->request.done(self->request.context, good ? &self->state : NULL, good ? NULL : &self->error);
 }
 
+static bool is_listed(const struct transfer *self, const char *source)
+{
+    for (uint32_t i = 0; i < self->request.source_count; i++)
+        if (strcmp(self->request.sources[i], source) == 0)
+            return true;
+    return false;
+}
+
 void transfer_fetch(struct transfer *self, const struct transfer_request *request)
 {
     CHECK(!self->busy, "one transfer at a time");
@@ -450,8 +530,10 @@ void transfer_fetch(struct transfer *self, const struct transfer_request *reques
     self->busy = true;
     self->request = *request;
     self->folder = text_copy(request->folder);
+    self->request.source_count = 0;
     for (uint32_t i = 0; i < request->source_count; i++)
-        self->request.sources[i] = text_copy(request->sources[i]);
+        if (!is_listed(self, request->sources[i]))
+            self->request.sources[self->request.source_count++] = text_copy(request->sources[i]);
     self->job = (struct worker_job){.work = work, .done = finish};
     worker_submit(self->worker, &self->job);
 }
@@ -465,7 +547,8 @@ enum error_code transfer_open(struct uv_loop_s *loop, struct transfer **out, str
     }
     CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == 0, "libcurl has no memory");
     self->easy = curl_easy_init();
-    CHECK(self->easy != NULL, "libcurl has no memory");
+    self->question = curl_easy_init();
+    CHECK(self->easy != NULL && self->question != NULL, "libcurl has no memory");
     *out = self;
     return ERROR_OK;
 }
@@ -477,5 +560,6 @@ void transfer_close(struct transfer *self)
     atomic_store(&self->closing, true);
     worker_close(self->worker);
     curl_easy_cleanup(self->easy);
+    curl_easy_cleanup(self->question);
     free(self);
 }

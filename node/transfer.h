@@ -1,9 +1,10 @@
 /* Fetches a checkpoint of the state from another node over HTTP, into a folder beside the current store.
  *
  * The manifest names every file with size and SHA-256; each is fetched with ranges (a broken connection goes
- * on where it ended), verified and synced. Files of an earlier attempt whose hash is right are kept. At the
- * end the fetched store is opened once: it must say of itself what the manifest said. Only then is `done`
- * called with success.
+ * on where it ended), verified and synced. Files of an earlier attempt whose hash is right are kept. A source
+ * that answers nothing for a few seconds, not even about its health, is left for the next one. At the end the
+ * fetched store is opened once: it must say of itself what the manifest said. Only then is `done` called with
+ * success.
  *
  * Threads: transfer_fetch and `done` on the loop; the work on a thread of its own, since it blocks. */
 #pragma once

@@ -1,4 +1,5 @@
 /* Fetching the state from another node: verified file by file, resumed by range, nothing believed. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -242,6 +244,26 @@ static void whole_store_arrives(void **state)
     fsm_close(fsm);
 }
 
+/* Goal: a source that stands still is left for the next one, long before a checkpoint that takes its time
+ * would be given up. Method: a first source whose kernel takes connections and whose process answers none. */
+static void silent_source_is_left(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    char url[64];
+    int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(silent, (struct sockaddr *)&address, bytes), 0);
+    assert_int_equal(listen(silent, 16), 0);
+    assert_int_equal(getsockname(silent, (struct sockaddr *)&address, &bytes), 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", ntohs(address.sin_port));
+    uint64_t began = uv_hrtime();
+    assert_int_equal(fetch(fixture, 5, url), ERROR_OK);
+    assert_true((uv_hrtime() - began) / 1000000000u < 30); /* a slow checkpoint is given 60 */
+    assert_int_equal(fixture->state.index, 5);
+    close(silent);
+}
+
 /* Goal: a connection that breaks in the middle of a file goes on by range, and what is there already is not
  * fetched again. Method: the server cuts one file in half the first time. */
 static void broken_file_is_resumed_by_range(void **state)
@@ -350,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(whole_store_arrives, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(silent_source_is_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(broken_file_is_resumed_by_range, set_up, tear_down),
         cmocka_unit_test_setup_teardown(source_without_ranges_still_works, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flipped_bit_is_noticed, set_up, tear_down),

@@ -588,7 +588,7 @@ static void settings_keep_what_they_do_not_know(void **state)
     FILE *file = fopen(path, "r");
     char text[512] = "";
     assert_non_null(file);
-    (void)fread(text, 1, sizeof text - 1, file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
     fclose(file);
     assert_non_null(strstr(text, "two"));
     static const char *const wrong[][2] = {{"nope", "x"},

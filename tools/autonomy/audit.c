@@ -1,9 +1,11 @@
 /* `autonomy audit`: from the cluster, or from a node's folder when the cluster doesn't answer. */
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "tools/autonomy/audit_folder.h"
 #include "tools/autonomy/output.h"
@@ -188,9 +190,12 @@ static enum cli_exit export_to_file(struct export *self, const char *path)
 {
     const char *partial = arena_printf(&self->cli->arena, "%s.partial", path);
     (void)unlink(partial); /* of an earlier try */
-    self->out = fopen(partial, "wxe");
-    if (!self->out)
+    /* Who did what and why is not everybody's business. */
+    int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
         return cli_fail(self->cli, CLI_FAILED, "%s: %s", partial, strerror(errno));
+    self->out = fdopen(fd, "w");
+    CHECK(self->out, "out of memory");
     enum cli_exit exit = export_all(self);
     bool written = fflush(self->out) == 0 && !ferror(self->out);
     written = fclose(self->out) == 0 && written;

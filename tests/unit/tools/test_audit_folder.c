@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <sys/stat.h>
 
 #include "base/schema.h"
 #include "fsm/audit.h"
@@ -441,8 +442,8 @@ static void environment_alone_does_not_select_the_folder(void **state)
     ran_done(&ran);
 }
 
-/* Goal: an export goes whole into a file when one is named, and says so when it can't.
- * Method: a file in the folder, a file in a folder that isn't there. */
+/* Goal: an export goes whole into a file when one is named, which others can't read, and says so when it
+ * can't. Method: a file in the folder, its mode, a file in a folder that isn't there. */
 static void export_writes_a_file(void **state)
 {
     struct folder *self = *state;
@@ -452,6 +453,9 @@ static void export_writes_a_file(void **state)
     struct ran ran = run("audit", "export", "--audit-dir", self->path, "--output", path, NULL);
     assert_int_equal(ran.exit, CLI_DONE);
     assert_string_equal(ran.out, "");
+    struct stat about;
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
     char *text = slurp(path);
     json_t *records = parse(text);
     assert_int_equal(json_array_size(records), 12);

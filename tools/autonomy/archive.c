@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -26,8 +27,19 @@ struct archive {
     uint64_t mtime_s;
 };
 
+/* A bundle of an earlier moment is evidence: nothing takes its place. Some file systems can't promise that in
+ * one step; there, archive_open() has looked. */
+static int rename_new(const char *from, const char *to)
+{
+    int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    return result != 0 && errno == EINVAL ? rename(from, to) : result;
+}
+
 enum error_code archive_open(const char *path, uint64_t wall_ms, struct archive **out, struct error *error)
 {
+    struct stat about;
+    if (lstat(path, &about) == 0)
+        return error_set(error, ERROR_EXISTS, "%s is there already; name another file", path);
     size_t bytes = strlen(path) + sizeof ".partial";
     char *partial = memory_new(bytes);
     snprintf(partial, bytes, "%s.partial", path);
@@ -114,7 +126,7 @@ enum error_code archive_close(struct archive *self, struct error *error)
     int closed = gzclose(self->file);
     self->file = NULL;
     if (code == ERROR_OK &&
-        (closed != Z_OK || fsync(self->fd) != 0 || rename(self->partial, self->path) != 0))
+        (closed != Z_OK || fsync(self->fd) != 0 || rename_new(self->partial, self->path) != 0))
         code = error_set(error, ERROR_IO, "%s: %s", self->path, strerror(errno));
     if (code != ERROR_OK)
         (void)unlink(self->partial);

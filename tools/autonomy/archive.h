@@ -14,12 +14,14 @@
 
 struct archive;
 
-/** Begins "<path>.partial", readable by its owner alone. @return ERROR_IO, ERROR_NOT_FOUND */
+/** Begins "<path>.partial", readable by its owner alone.
+ * @return ERROR_EXISTS when `path` is there; ERROR_IO, ERROR_NOT_FOUND */
 enum error_code archive_open(const char *path, uint64_t wall_ms, struct archive **out,
                              struct error *error) MUST_USE;
 enum error_code archive_add(struct archive *self, const char *name, struct span content,
                             struct error *error) MUST_USE;
-/** Ends the archive, syncs it and gives it its name. Frees `self` in any case. */
+/** Ends the archive, syncs it and gives it its name, unless that was taken meanwhile. Frees `self` in any
+ * case. */
 enum error_code archive_close(struct archive *self, struct error *error) MUST_USE;
 /** Gives up: the partial file goes. Takes NULL. */
 void archive_abandon(struct archive *self);

@@ -494,7 +494,9 @@ const struct command command_table[] = {
      .summary = "Collect what an investigation needs into one file",
      .run = run_bundle,
      .sets = {bundle, server_look_long},
-     .detail = "A source that can't be read becomes a `failed` row of manifest.json; secrets are redacted.",
+     .detail = "A source that can't be read becomes a `failed` row of manifest.json; secrets are redacted. A "
+               "file that "
+               "is there already stays as it is.",
      .example = "autonomy support-bundle generate --output /tmp/incident.tar.gz --config-file "
                 "/etc/autonomy/config.yaml"},
     {.path = "version",

@@ -51,7 +51,7 @@ __attribute__((format(printf, 1, 2))) static char *output_of(const char *format,
     FILE *pipe = popen(command, "r");
     char *text = calloc(1, 1u << 20);
     assert_non_null(pipe);
-    (void)fread(text, 1, (1u << 20) - 1, pipe);
+    text[fread(text, 1, (1u << 20) - 1, pipe)] = '\0';
     int code = pclose(pipe);
     if (code != 0)
         fail_msg("%s: exit %d", command, code);
@@ -313,6 +313,7 @@ static void log_beside_the_configuration_is_taken(void **state)
     assert_string_equal(second, "log of n2\n");
     free(first);
     free(second);
+    bundle = in_home(home, "b2.tar.gz");
     ran = run("support-bundle", "generate", "--output", bundle, "--config-file", path, "--log-file", path,
               NULL);
     unsetenv("AUTONOMY_CONFIG_FILE");
@@ -336,6 +337,27 @@ static void unwritable_bundle_fails(void **state)
     ran_done(&ran);
 }
 
+/* Goal: an earlier bundle, or whatever bears the name, stays as it is.
+ * Method: a file of that name before the archive begins, and one that appears before it ends. */
+static void earlier_bundle_is_kept(void **state)
+{
+    const struct home *home = *state;
+    const char *path = in_home(home, "kept.tar.gz"), *late = in_home(home, "late.tar.gz");
+    struct archive *archive = NULL;
+    struct error error = {0};
+    write_text(path, "evidence");
+    struct ran ran = run("support-bundle", "generate", "--output", path, NULL);
+    assert_int_equal(ran.exit, CLI_FAILED);
+    assert_non_null(strstr(ran.err, "kept.tar.gz is there already"));
+    ran_done(&ran);
+    assert_int_equal(archive_open(late, 0, &archive, &error), ERROR_OK);
+    write_text(late, "evidence");
+    assert_int_not_equal(archive_close(archive, &error), ERROR_OK);
+    char *text = output_of("cat %s %s; ls %s", path, late, home->path);
+    assert_string_equal(text, "evidenceevidencekept.tar.gz\nlate.tar.gz\n");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +369,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_log_is_cut_to_its_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(log_beside_the_configuration_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unwritable_bundle_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(earlier_bundle_is_kept, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

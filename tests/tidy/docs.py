@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The reference pages name every setting with its default and every route that the tables in the source have."""
+"""The reference pages name every setting with its default, every route and every code of a refusal that the tables in the source have."""
 import pathlib
 import re
 import sys
@@ -20,6 +20,10 @@ def routes():
     return sorted(set(re.findall(r'"(/[^"]*)"', text)))
 
 
+def codes():
+    return re.findall(r'X\(RESULT_[A-Z_]+, "([a-z_]+)"', (ROOT / "fsm/result.h").read_text())
+
+
 def main():
     errors, page = [], (ROOT / "docs/reference/configuration.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (.*?) \|", page, re.M))
@@ -33,13 +37,16 @@ def main():
         tail = "/" + path.rsplit("/", 1)[1]
         if not path.startswith(INTERNAL) and f"`{path}" not in page and f"`{tail}`" not in page:
             errors.append(f"http-api.md lacks {path}")
-    counted = len(settings()) + len(routes())
+    for code in codes():
+        if f"`{code}`" not in page:
+            errors.append(f"http-api.md lacks the code {code}")
+    counted = len(settings()) + len(routes()) + len(codes())
     for error in errors:
         print(error)
-    if errors or len(settings()) < 10 or len(routes()) < 20:
-        print(f"not ok - reference pages: {len(errors)} errors, {counted} settings and routes looked at")
+    if errors or len(settings()) < 10 or len(routes()) < 20 or len(codes()) < 30:
+        print(f"not ok - reference pages: {len(errors)} errors, {counted} settings, routes and codes looked at")
         return 1
-    print(f"ok - reference pages name {counted} settings and routes")
+    print(f"ok - reference pages name {counted} settings, routes and codes")
     return 0
 
 

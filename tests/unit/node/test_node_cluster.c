@@ -168,8 +168,8 @@ static void failover_is_told_once_and_repeats_alike(void **state)
     assert_string_equal(json_string_value(json_object_get(json_array_get(items, 0), "outcome")), "success");
     json_decref(records);
     assert_int_equal(test_request("GET", fixture->nodes[0].url,
-                                  "/v1/audit?event_type=ha.failover.triggered&source=cli", NULL,
-                                  NULL, &records),
+                                  "/v1/audit?event_type=ha.failover.triggered&source=cli", NULL, NULL,
+                                  &records),
                      200);
     items = json_object_get(records, "items");
     assert_int_equal(json_array_size(items), 1);

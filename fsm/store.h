@@ -83,8 +83,8 @@ enum error_code store_open(const char *folder, bool create, struct store **out, 
 void store_close(struct store *self);
 struct kv *store_kv(struct store *self);
 struct store_meta *store_meta(struct store *self);
-/** Not later than the first expiry of a remembered request (0: not known, look): spares a scan at every entry. Kept by
- * request.c, forgotten by store_abandon(), no part of the state. */
+/** Not later than the first expiry of a remembered request (0: not known, look): spares a scan at every
+ * entry. Kept by request.c, forgotten by store_abandon(), no part of the state. */
 uint64_t *store_next_expiry_ms(struct store *self);
 /** The meta record as it stands in `kv` at `snapshot`; a store without one is all zero. */
 enum error_code store_meta_read(struct kv *kv, const struct kv_snapshot *snapshot, struct store_meta *out,

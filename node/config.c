@@ -521,7 +521,8 @@ static enum error_code derive(const struct source *source, struct config *out, s
     }
     if (strcmp(out->api_listen, out->wire_listen) == 0)
         return refuse(source, "wire.listen", error,
-                      "wire.listen: %s is api.listen already; each needs a port of its own", out->wire_listen);
+                      "wire.listen: %s is api.listen already; each needs a port of its own",
+                      out->wire_listen);
     if (out->heartbeat_ms * 3 > out->election_timeout_ms)
         return refuse(source, "heartbeat_ms", error,
                       "heartbeat_ms: %u must be at most a third of election_timeout_ms (%u)",

@@ -124,7 +124,9 @@ static enum cli_exit execute(struct cli *cli, const char *target, const char *re
         client->timeout_ms = CLI_FAILOVER_MS;
     enum cli_exit exit = client ? cli_call(cli, "POST", "/v1/rollback/execute", body, &answer) : CLI_USAGE;
     json_decref(body);
-    return answer_print(cli, exit, answer);
+    bool failed = json_is_false(json_object_get(answer, "success")); /* the leader didn't change */
+    exit = answer_print(cli, exit, answer);
+    return exit == CLI_DONE && failed ? CLI_FAILED : exit;
 }
 
 enum cli_exit run_rollback_execute(struct cli *cli)

@@ -79,6 +79,9 @@ static const struct {
      "POST /v1/ha/failover",
      "{\"reason\":\"r\",\"target_node\":\"n2\"}"},
     {{"ha", "members", "list"}, "GET /v1/ha/members?limit=1000", NULL},
+    {{"ha", "members", "remove", "n2", "--reason=r", "--yes"},
+     "DELETE /v1/ha/members/n2",
+     "{\"reason\":\"r\"}"},
     {{"flags", "get", "A"}, "GET /v1/flags/A", NULL},
     {{"flags", "define", "A", "--type=integer", "--default=1", "--safe=0", "--description=d"},
      "PUT /v1/flags/A/definition",
@@ -661,6 +664,26 @@ static void text_holds_what_is_no_scalar(void **state)
     fake_free(server);
 }
 
+/* Goal: a resignation that led to no new leader is a failure, however it was asked for.
+ * Method: both commands, answered with success false. */
+static void failed_resignation_fails_either_way(void **state)
+{
+    static const struct fake_reply reply = {200, "{\"success\":false,\"message\":\"nobody took over\"}", 0};
+    (void)state;
+    struct fake_server *server = fake_start(&reply, 1);
+    struct ran runs[] = {run("ha", "failover", "trigger", "--reason=r", "--operator=ann",
+                             "--orchestrator-url", server->url, NULL),
+                         run("rollback", "execute", "--target=ha_leader_resign", "--reason=r",
+                             "--operator=ann", "--orchestrator-url", server->url, NULL)};
+    for (size_t i = 0; i < COUNT(runs); i++) {
+        assert_int_equal(runs[i].exit, CLI_FAILED);
+        assert_non_null(strstr(runs[i].out, "nobody took over"));
+        ran_done(&runs[i]);
+    }
+    fake_stop(server);
+    fake_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -681,6 +704,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(broken_chain_over_http_exits_1, set_up, tear_down),
         cmocka_unit_test_setup_teardown(settings_keep_what_they_do_not_know, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_holds_what_is_no_scalar, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(failed_resignation_fails_either_way, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

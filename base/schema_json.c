@@ -60,7 +60,10 @@ enum error_code json_parse(struct span text, json_t **out, struct error *error)
     json_t *json = json_loadb(data, text.bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
     if (json == NULL)
         return error_set(error, ERROR_INVALID, "line %d, column %d: %s", problem.line, problem.column,
-                         mend_quote(problem.text));
+                         json_error_code(&problem) == json_error_null_character ||
+                                 json_error_code(&problem) == json_error_null_byte_in_key
+                             ? "\\u0000 is not allowed"
+                             : mend_quote(problem.text));
     *out = json;
     return ERROR_OK;
 }
@@ -198,6 +201,10 @@ static enum error_code blob_from_json(const struct schema_context *context, cons
     if (!json_is_string(json))
         return wrong_kind(context, path, "hex digits", json);
     const size_t digits = json_string_length(json);
+    const uint64_t wanted = 2 * field_max(field);
+    if (field_min(field) == field_max(field) && digits != wanted)
+        return schema_fail(context, path, "must be %llu hex digits, not %zu characters",
+                           (unsigned long long)wanted, digits);
     const enum error_code code = field_check_bytes(context, path, field, (digits + 1) / 2);
     if (code != ERROR_OK || digits == 0)
         return code;

@@ -397,7 +397,7 @@ static const char *kind_wants(enum kind kind)
     case KIND_TEXT:
         break;
     }
-    return "text of a bounded length";
+    return "a text such as a path, of at most 1,024 bytes";
 }
 
 static bool text_valid(const struct setting *setting, const char *text)

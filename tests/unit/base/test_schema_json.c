@@ -268,7 +268,7 @@ static void bad_text_is_refused_with_its_place(void **state)
         {"{} {}", "line 1, column "},
         {"{}x", "end of file expected"},
         {"{'a':1}", "line 1, column "},
-        {"\"\\u0000\"", "line 1, column "},
+        {"\"\\u0000\"", "line 1, column 8: \\u0000 is not allowed"},
         {"\"\xff\"", "line 1, column "},
         {"\"\xed\xa0\x80\"", "line 1, column "}, /* half of a surrogate pair */
         {"[1,2", "line 1, column "},

@@ -100,6 +100,8 @@ static void bad_field_is_named_with_its_range(void **state)
          "stages[0].target.percent: 101 is not within 1 .. 100"},
         {"{" ARTIFACT ", \"stages\": [{\"gates\": [{\"kind\": \"moon\"}]}]}",
          "stages[0].gates[0].kind: \"moon\" is none of time_soak, manual, health, success_ratio"},
+        {"{\"artifact\": {\"name\": \"a\", \"version\": \"1\", \"sha256\": \"abc\"}, \"stages\": [{}]}",
+         "artifact.sha256: must be 64 hex digits, not 3 characters"},
         {"{\"plan_id\": \"-p\", " ARTIFACT ", \"stages\": [{}]}",
          "plan_id: \"-p\" is not a name: [A-Za-z0-9][A-Za-z0-9._-]{0,127}"},
     };

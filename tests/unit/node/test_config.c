@@ -111,6 +111,7 @@ static void mistakes_are_refused_with_their_line(void **state)
         {"name: '-x'\ndata_dir: /tmp/x\n", "c.yaml:1: name: \"-x\" is not a name"},
         {"data_dir: /tmp/x\n", "c.yaml: name is missing"},
         {"", "c.yaml: name is missing"},
+        {"name: n1\n", "c.yaml: data_dir is missing: a text such as a path"},
         {HEAD "name: n2\n", "c.yaml:1: Mapping field already seen: name"},
         {HEAD "api: 4\n", "c.yaml"},
         {HEAD "api:\n  - b: [\n", "c.yaml"},

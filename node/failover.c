@@ -15,12 +15,14 @@
 #include "base/check.h"
 #include "base/logger.h"
 #include "fsm/result.h"
+#include "fsm/targets.h"
 #include "node/act.h"
 #include "node/leader.h"
 
 #define RECORDS_ARENA     (1u << 20)
 #define EPOCHS_LOOKED_AT  1000u
 #define RECORDS_LOOKED_AT 2000u
+#define RESIGN_TARGET     "ha_leader_resign"
 #define REFUSED           "refused: " /* begins the detail of a handover that was not even tried */
 
 /* --- the answer, from what is recorded
@@ -93,6 +95,19 @@ static void add_epochs(struct view *view, const struct found *found, json_t *jso
     json_decref(epochs);
 }
 
+/** What `rollback execute` answers for every target. */
+static void add_rollback(json_t *json)
+{
+    const struct rollback_target *target = rollback_target_find(RESIGN_TARGET);
+    json_object_set_new(json, "target", json_string(RESIGN_TARGET));
+    json_object_set_new(json, "resource", json_string("current"));
+    json_object_set_new(json, "kind", json_string(target->kind));
+    json_object_set_new(json, "strategy", json_string(target->strategies[0].name));
+    json_object_set_new(json, "safety_class",
+                        json_string(safety_class_name(target->strategies[0].safety_class)));
+    json_object_set_new(json, "outcome", json_string("success"));
+}
+
 static void answer_recorded(struct act *act, struct view *view, const struct found *found)
 {
     if (!found->success) {
@@ -110,6 +125,8 @@ static void answer_recorded(struct act *act, struct view *view, const struct fou
              found->previous, holder ? holder : "another node",
              json_integer_value(json_object_get(json, "new_epoch")));
     json_object_set_new(json, "message", json_string(message));
+    if (json_is_true(json_object_get(act->body, "rollback")))
+        add_rollback(json);
     json_object_set_new(json, "write_gap_ms", json_integer((json_int_t)found->gap_ms));
     json_object_set_new(json, "index", json_integer((json_int_t)act->index));
     json_object_set_new(json, "audit_seq", json_integer((json_int_t)found->audit_seq));
@@ -207,6 +224,19 @@ static uint64_t target_id(const struct act *act)
     return 0;
 }
 
+/** Consensus knows numbers; whoever asked gave a name. */
+static void say_name(const struct service *self, uint64_t node_id, struct error *error)
+{
+    char id[24], said[ERROR_MESSAGE_BYTES];
+    snprintf(id, sizeof id, "node %016" PRIx64, node_id);
+    const char *at = node_id != 0 ? strstr(error->message, id) : NULL;
+    if (!at)
+        return;
+    snprintf(said, sizeof said, "%.*s%s%s", (int)(at - error->message), error->message,
+             member_name(self, node_id), at + strlen(id));
+    memcpy(error->message, said, sizeof said);
+}
+
 static void hand_over(struct act *act)
 {
     struct service *self = act->service;
@@ -218,6 +248,7 @@ static void hand_over(struct act *act)
     if (consensus_transfer(self->consensus, target_id(act), on_transfer, act, &error) == ERROR_OK)
         return;
     char detail[ERROR_MESSAGE_BYTES + 16];
+    say_name(self, target_id(act), &error);
     snprintf(detail, sizeof detail, REFUSED "%s", error.message);
     act->in_transfer = false;
     commit_outcome(act, false, detail);
@@ -251,8 +282,8 @@ void failover_run(struct act *act)
     bool by_rollback = json_is_true(json_object_get(act->body, "rollback"));
     json_t *reason = json_object_get(act->body, "reason"),
            *target = json_object_get(act->body, "target_node");
-    json_t *body = by_rollback ? json_pack("{s:s, s:s}", "target", "ha_leader_resign", "resource", "current")
-                               : json_object();
+    json_t *body =
+        by_rollback ? json_pack("{s:s, s:s}", "target", RESIGN_TARGET, "resource", "current") : json_object();
     json_object_set(body, "reason", reason ? reason : json_null());
     if (target && !by_rollback)
         json_object_set(body, "target_node", target);

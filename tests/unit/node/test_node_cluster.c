@@ -152,14 +152,20 @@ static void failover_is_told_once_and_repeats_alike(void **state)
         json_decref(first);
         json_decref(again);
     }
-    json_t *records = NULL;
+    json_t *records = NULL, *told = NULL;
     const char *headers[] = {"X-Autonomy-Operator: ann", "Idempotency-Key: by-rollback",
                              "X-Autonomy-Source: cli", NULL};
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         assert_int_equal(test_request("POST", fixture->nodes[i].url, "/v1/rollback/execute",
                                       "{\"target\":\"ha_leader_resign\",\"reason\":\"drill\"}", headers,
-                                      NULL),
+                                      &told),
                          200);
+        assert_string_equal(json_string_value(json_object_get(told, "target")), "ha_leader_resign");
+        assert_string_equal(json_string_value(json_object_get(told, "outcome")), "success");
+        assert_non_null(json_object_get(told, "kind"));
+        assert_non_null(json_object_get(told, "strategy"));
+        json_decref(told);
+    }
     assert_int_equal(test_request("GET", fixture->nodes[2].url, "/v1/audit?event_type=rollback.executed",
                                   NULL, NULL, &records),
                      200);
@@ -219,6 +225,15 @@ static void failover_without_a_successor_fails_and_says_so(void **state)
                                    "{\"reason\":\"drill\",\"target_node\":\"n9\"}", headers, &json);
     assert_int_equal(status, 404);
     assert_string_equal(json_string_value(json_object_get(json, "code")), "member_not_found");
+    json_decref(json);
+    char body[96], refusal[160];
+    const char *own = fixture->nodes[leader].config.name;
+    snprintf(body, sizeof body, "{\"reason\":\"drill\",\"target_node\":\"%s\"}", own);
+    assert_int_equal(
+        test_request("POST", fixture->nodes[leader].url, "/v1/ha/failover", body, headers, &json), 409);
+    snprintf(refusal, sizeof refusal,
+             "leadership stays with %s: refused: %s is no other voter of this cluster", own, own);
+    assert_memory_equal(json_string_value(json_object_get(json, "detail")), refusal, strlen(refusal));
     json_decref(json);
     for (int i = 0; i < NODES; i++)
         if (i != leader)

@@ -74,10 +74,12 @@ static enum error_code damaged(const struct log *self, struct error *error, cons
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
-    return error_set(error, ERROR_CORRUPT,
-                     "the log in %.80s is damaged: %s. It must not vote any more: move it away (mv %.80s "
-                     "%.80s.damaged-$(date +%%s)) and start with `join:` configured",
-                     self->folder, what, self->data_folder, self->data_folder);
+    return error_set(
+        error, ERROR_CORRUPT,
+        "the log in %.80s is damaged: %s. It must not vote any more: move it away (mv %.80s "
+        "%.80s.damaged-$(date +%%s)), take this node out (autonomy ha members remove NAME --reason "
+        "REASON) and start it with `join:` configured",
+        self->folder, what, self->data_folder, self->data_folder);
 }
 
 /* --- reading and checking

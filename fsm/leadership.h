@@ -98,6 +98,7 @@ struct member_add {
 struct member_sync {
     uint64_t node_id;
     uint32_t role;
+    const char *reason; /* NULL unless somebody asked for it */
 };
 struct quorum_report {
     uint64_t node_id, incarnation, number, lost_ms, restored_ms;

@@ -45,6 +45,7 @@ static const struct field member_sync_fields[] = {
     ROW(member_sync, node_id, FIELD_U64, .required = true, .min = 1),
     ROW(member_sync, role, FIELD_ENUM, .required = true, .names = member_role_names,
         .names_count = MEMBER_ROLE_COUNT),
+    ROW(member_sync, reason, FIELD_TEXT, .max = REASON_BYTES_MAX),
 };
 const struct schema member_sync_schema = SCHEMA("member.sync", struct member_sync, member_sync_fields);
 
@@ -120,7 +121,7 @@ static void member_answer(struct apply *apply, const struct member *member)
 }
 
 static void member_record(struct apply *apply, const struct member *member, const char *event_name,
-                          const char *verb)
+                          const char *verb, const char *reason)
 {
     struct field_pair fields[] = {
         {"address", member->address ? member->address : ""},
@@ -137,6 +138,7 @@ static void member_record(struct apply *apply, const struct member *member, cons
                             .action = verb,
                             .resource_type = "member",
                             .resource = member->name,
+                            .reason = reason,
                             .fields = fields,
                             .field_count = sizeof(fields) / sizeof(fields[0]),
                         });
@@ -202,7 +204,7 @@ void member_add_apply(struct apply *apply, const void *data)
     member.level = body->level;
     member.incarnation = body->incarnation;
     member_put(apply, &member);
-    member_record(apply, &member, "ha.member.added", known ? "update" : "add");
+    member_record(apply, &member, "ha.member.added", known ? "update" : "add", NULL);
     member_answer(apply, &member);
     if (!known)
         apply->code = RESULT_CREATED;
@@ -243,10 +245,10 @@ void member_sync_apply(struct apply *apply, const void *data)
     if (member.role == MEMBER_ROLE_REMOVED) {
         CHECK(store_meta(apply->store)->member_count > 0, "%s is removed from no members", member.name);
         store_meta(apply->store)->member_count--;
-        member_record(apply, &member, "ha.member.removed", "remove");
+        member_record(apply, &member, "ha.member.removed", "remove", body->reason);
     } else {
         member_record(apply, &member, up ? "ha.member.promoted" : "ha.member.demoted",
-                      up ? "promote" : "demote");
+                      up ? "promote" : "demote", body->reason);
     }
     member_answer(apply, &member);
 }

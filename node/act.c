@@ -15,10 +15,12 @@
 
 static const struct {
     void (*run)(struct act *act);
-    const char *path;
+    const char *method, *path;
+    const char *last; /* member of the body that ends the path */
 } kinds[SERVICE_ACT_COUNT] = {
-    [SERVICE_FAILOVER] = {failover_run, "/v1/ha/failover"},
-    [SERVICE_MEMBER_JOIN] = {join_run, "/v1/ha/members"},
+    [SERVICE_FAILOVER] = {failover_run, "POST", "/v1/ha/failover", NULL},
+    [SERVICE_MEMBER_JOIN] = {join_run, "POST", "/v1/ha/members", NULL},
+    [SERVICE_MEMBER_REMOVE] = {removing_run, "DELETE", "/v1/ha/members", "member"},
 };
 
 /* --- ending
@@ -164,16 +166,19 @@ static void act_forward(struct act *act, const char *url)
 {
     struct service *self = act->service;
     struct error error = {0};
-    char key[REQUEST_ID_BYTES_MAX + 32], operator[PRINCIPAL_BYTES_MAX + 32];
+    char key[REQUEST_ID_BYTES_MAX + 32], operator[PRINCIPAL_BYTES_MAX + 32], path[64 + NAME_BYTES_MAX];
+    const char *last =
+        kinds[act->kind].last ? json_string_value(json_object_get(act->body, kinds[act->kind].last)) : NULL;
     uint64_t now = now_ms(self);
     char *body = json_dumps(act->body, JSON_COMPACT);
     CHECK(body != NULL, "a parsed body prints");
     snprintf(key, sizeof key, "Idempotency-Key: %s", act->request_id);
     snprintf(operator, sizeof operator, "X-Autonomy-Operator: %s", act->principal);
+    snprintf(path, sizeof path, "%s%s%s", kinds[act->kind].path, last ? "/" : "", last ? last : "");
     struct client_request request = {
-        .method = "POST",
+        .method = kinds[act->kind].method,
         .base = url,
-        .path = kinds[act->kind].path,
+        .path = path,
         .headers = {"Content-Type: application/json", "X-Autonomy-Forwarded: 1", key, operator,
                     act->source == AUDIT_CLI ? "X-Autonomy-Source: cli" : NULL },
                     .body = span_text(body),

@@ -34,6 +34,7 @@ struct act {
 
     /* what the kinds keep while they run */
     uint64_t index, term, started_ms, new_leader, new_term, gap_ms;
+    uint64_t removed_id;
     bool repeated, in_transfer;
 };
 
@@ -54,3 +55,4 @@ void act_drop(struct act *act);
 
 void failover_run(struct act *act); /* on a ready leader */
 void join_run(struct act *act);
+void removing_run(struct act *act);

@@ -199,9 +199,10 @@ static void call_configure(struct client_call *call, const struct client_request
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     for (size_t i = 0; i < sizeof request->headers / sizeof request->headers[0] && request->headers[i]; i++)
         call->headers = curl_slist_append(call->headers, request->headers[i]);
-    if (strcmp(request->method, "POST") == 0) {
+    if (strcmp(request->method, "GET") != 0) {
         bytes_append(&call->body, request->body.data, request->body.bytes);
         (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
                                call->body.data ? (const char *)call->body.data : "");
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)call->body.length);

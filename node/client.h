@@ -33,7 +33,7 @@ struct client_answer {
 typedef void client_done_fn(void *context, const struct client_answer *answer);
 
 struct client_request {
-    const char *method;      /* "GET", "POST" */
+    const char *method;      /* "GET", or "POST" and others, which have a body */
     const char *base, *path; /* "http://127.0.0.1:7101", "/v1/internal/change" */
     const char *headers[8];  /* "Name: value", NULL after the last */
     struct span body;        /* copied */

@@ -291,10 +291,12 @@ static bool join_check(struct act *act, uint64_t node_id, const char *name)
             return false;
         }
         if (!same_id && !removed && strcmp(service->members.rows[i].name, name) == 0) {
-            act_refuse(act, 409, "member_name_taken",
-                       "the name %s belongs to node %016" PRIx64
-                       "; choose another one, or remove that member first",
-                       name, service->members.rows[i].node_id);
+            act_refuse(
+                act, 409, "member_name_taken",
+                "the name %s belongs to node %016" PRIx64
+                "; choose another one, or if that node is gone for good: autonomy ha members remove %s "
+                "--reason \"its data is lost\"",
+                name, service->members.rows[i].node_id, name);
             return false;
         }
     }

@@ -67,6 +67,7 @@ enum service_act {
                        * other nodes only) */
     SERVICE_MEMBER_JOIN, /* POST /v1/ha/members: the fields of member.add, already checked against its schema
                           */
+    SERVICE_MEMBER_REMOVE, /* DELETE /v1/ha/members/{member} {member, reason} */
     SERVICE_ACT_COUNT
 };
 struct act_answer {

@@ -48,6 +48,7 @@ static const struct route routes[] = {
     {.method = "GET", .path = "/v1/ha/epochs", .kind = ROUTE_LOCAL, .serve = ha_epochs, .query = "limit"},
     ACT("POST", "/v1/ha/failover", ha_failover),
     ACT("POST", "/v1/ha/members", ha_join),
+    ACT("DELETE", "/v1/ha/members/{member}", ha_remove),
 
     LIST("/v1/rollouts", rollout_list, "limit cursor phase"),
     {.method = "POST",

@@ -175,3 +175,26 @@ void ha_join(struct request *request)
     else
         request_act(request, SERVICE_MEMBER_JOIN, request->json, flow_act_answer);
 }
+
+struct remove_body {
+    const char *member, *reason;
+};
+#undef AT
+#define AT(name_of_it) ((uint32_t)offsetof(struct remove_body, name_of_it))
+static const struct field remove_fields[] = {
+    {.name = "member", .type = FIELD_NAME, .offset = AT(member), .required = true},
+    {.name = "reason", .type = FIELD_TEXT, .offset = AT(reason), .required = true, .max = REASON_BYTES_MAX},
+};
+static const struct schema remove_schema = SCHEMA("remove", struct remove_body, remove_fields);
+
+void ha_remove(struct request *request)
+{
+    struct error error = {0};
+    struct remove_body body = {0};
+    if (!body_read(request))
+        return;
+    if (schema_from_json(&remove_schema, request->json, &request->decoded, &body, &error) != ERROR_OK)
+        problem_error(request, &error);
+    else
+        request_act(request, SERVICE_MEMBER_REMOVE, request->json, flow_act_answer);
+}

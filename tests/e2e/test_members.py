@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 
-from harness import Cluster, main, wait_for
+from harness import Cluster, cli, cli_env, main, wait_for
 
 FLAG = {"type": "string", "default": "d", "safe": "s", "reason": "members"}
 SMALL = "snapshot_entries: 64\ntrailing_entries: 16\n"
@@ -14,6 +14,16 @@ SMALL = "snapshot_entries: 64\ntrailing_entries: 16\n"
 def define(node, key):
     answer = node.ask("PUT", f"/v1/flags/{key}/definition", FLAG)
     assert answer.status in (200, 201), answer
+
+
+def member(node, name):
+    status = node.status() or {"members": []}
+    return next((m for m in status["members"] if m["name"] == name), None)
+
+
+def started_as(node):
+    """The id under which it ran last."""
+    return re.findall(r"node started .*node=([0-9a-f]{16})", node.log())[-1]
 
 
 def lose_state(node):
@@ -36,6 +46,67 @@ def test_a_wiped_first_node_founds_no_second_cluster():
         refused = first.ask("PUT", "/v1/flags/nowhere/definition", FLAG)
         assert refused.status == 503, refused
         define(cluster.wait_leader(), "kept")
+
+
+def come_back(cluster, node):
+    """A killed node's folder goes, it is removed, and it joins again under its name and address; its old id stays out."""
+    node.kill()
+    shutil.rmtree(node.data)
+    cluster.wait_leader(other_than=node)
+    old_id = started_as(node)
+    node.start()
+    wait_for("the old name to be held against it, with the command that helps",
+             lambda: f"autonomy ha members remove {node.name} --reason" in node.log())
+    run = cli(cli_env(cluster, AUTONOMY_OPERATOR="oncall@example.com"), "ha", "members", "remove", node.name,
+              "--reason", "its disk is lost")
+    assert "Member removed" in run.stdout, run.stdout
+    wait_for("a voter under the old name",
+             lambda: (m := member(cluster.wait_leader(), node.name)) and m["role"] == "voter" and m["reachable"])
+    assert started_as(node) != old_id
+    records = cluster.wait_leader().ask("GET", "/v1/audit?event_type=ha.member.removed").json()["items"]
+    assert [(r["actor"], r["reason"], r["resource"]) for r in records] == [("oncall@example.com", "its disk is lost", node.name)], records
+    joiner = {"node_id": int(old_id, 16), "name": "again", "address": "127.0.0.1:9", "url": "http://127.0.0.1:9"}
+    refused = cluster.wait_leader().ask("POST", "/v1/ha/members", joiner)
+    assert refused.status == 409 and refused.json()["code"] == "member_removed", refused
+    cluster.wait_ready()
+    cluster.wait_equal()
+
+
+def test_a_wiped_member_comes_back_under_its_name():
+    with Cluster(3) as cluster:
+        define(cluster.wait_leader(), "kept")
+        come_back(cluster, next(n for n in cluster.nodes if n is not cluster.wait_leader()))
+
+
+def test_a_wiped_first_node_comes_back_under_its_name():
+    with Cluster(3) as cluster:
+        before = cluster.nodes[1].status()["cluster_id"]
+        define(cluster.wait_leader(), "kept")
+        come_back(cluster, cluster.nodes[0])
+        assert cluster.nodes[0].status()["cluster_id"] == before
+        assert cluster.nodes[0].ask("GET", "/v1/flags/kept").status == 200
+
+
+def test_removals_that_would_harm_are_refused():
+    with Cluster(3) as cluster:
+        leader = cluster.wait_leader()
+        others = [n for n in cluster.nodes if n is not leader]
+        removal = {"reason": "trial"}
+        for asked in (leader, others[0]):  # a follower hands it on
+            answer = asked.ask("DELETE", f"/v1/ha/members/{leader.name}", removal)
+            assert answer.status == 409 and "failover" in answer.json()["detail"], answer
+            assert asked.ask("DELETE", "/v1/ha/members/n9", removal).status == 404
+            assert asked.ask("DELETE", f"/v1/ha/members/{others[1].name}", {}).status == 422
+        others[1].kill()
+        wait_for("the leader to miss it", lambda: not member(leader, others[1].name)["reachable"])
+        answer = leader.ask("DELETE", f"/v1/ha/members/{others[0].name}", removal)  # a dead voter would be half of two
+        assert answer.status == 409 and "majority" in answer.json()["detail"], answer
+        key = {"Idempotency-Key": "remove-once"}
+        answer = others[0].ask("DELETE", f"/v1/ha/members/{others[1].name}", removal, key)
+        assert answer.status == 200 and answer.json()["role"] == "removed", answer
+        again = leader.ask("DELETE", f"/v1/ha/members/{others[1].name}", removal, key)
+        assert again.status == 200 and again.json()["index"] == answer.json()["index"], (answer, again)
+        define(leader, "after")
 
 
 def test_a_first_node_fetches_a_lost_store():

@@ -183,6 +183,7 @@ enum cli_exit run_ha_status(struct cli *cli);
 enum cli_exit run_ha_quorum(struct cli *cli);
 enum cli_exit run_ha_failover(struct cli *cli);
 enum cli_exit run_ha_members(struct cli *cli);
+enum cli_exit run_ha_remove(struct cli *cli);
 enum cli_exit run_flags_list(struct cli *cli);
 enum cli_exit run_flags_get(struct cli *cli);
 enum cli_exit run_flags_set(struct cli *cli);

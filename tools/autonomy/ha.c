@@ -129,3 +129,27 @@ enum cli_exit run_ha_members(struct cli *cli)
     json_decref(members);
     return exit;
 }
+
+enum cli_exit run_ha_remove(struct cli *cli)
+{
+    static const struct label labels[] = {
+        {"Member", "member", NULL}, {"Node ID", "node_id", NULL}, {"Audit Seq", "audit_seq", NULL}};
+    const char *name = cli->positional[0];
+    enum cli_exit exit =
+        confirm(cli, arena_printf(&cli->arena, "takes node \"%s\" out of the cluster for good", name), name);
+    if (exit != CLI_DONE)
+        return exit;
+    json_t *answer = NULL;
+    json_t *body = json_pack("{s:s}", "reason", cli_value(cli, "reason"));
+    exit = cli_call(cli, "DELETE", arena_printf(&cli->arena, "/v1/ha/members/%s", cli_escape(cli, name)),
+                    body, &answer);
+    json_decref(body);
+    if (exit == CLI_DONE && cli->json)
+        json_print(cli, answer);
+    else if (exit == CLI_DONE) {
+        fputs("Member removed\n", cli->out);
+        labels_print(cli, answer, "  ", LABEL_WIDTH, labels, COUNT(labels));
+    }
+    json_decref(answer);
+    return exit;
+}

@@ -315,6 +315,13 @@ static void acts_reach_the_service(void **state)
     answer = fixture_send(self, "POST", "/v1/ha/members", "{\"name\":\"n4\",\"node_id\":\"four\"}");
     assert_problem_says(&answer, 422, "invalid_field", "node_id");
 
+    check(self, "DELETE", "/v1/ha/members/n4", "{\"reason\":\"gone\"}", 200, "success", "true", END);
+    service_fake_seen(self->service, &seen);
+    assert_int_equal(seen.act, SERVICE_MEMBER_REMOVE);
+    assert_string_equal(seen.act_body, "{\"member\":\"n4\",\"reason\":\"gone\"}");
+    answer = fixture_send(self, "DELETE", "/v1/ha/members/n4", "{}");
+    assert_problem_says(&answer, 422, "invalid_field", "reason");
+
     service_fake_act_answer(
         self->service, 409,
         json_pack("{s:s, s:s, s:i}", "code", "lag", "detail", "no voter is close enough", "lag_ms", 9));

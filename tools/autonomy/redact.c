@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -323,9 +324,25 @@ static bool swallowed(struct redact_text *self, const char *line, size_t length)
     return false;
 }
 
+/* A line of an audit folder or of a log in JSON: there the name and the value of a secret are two members. */
+static bool redact_json_line(const char *line, size_t length, struct bytes *out)
+{
+    size_t indent = indent_of(line, length);
+    json_t *json = indent < length && line[indent] == '{' ? json_loadb(line, length, 0, NULL) : NULL;
+    if (!json)
+        return false;
+    redact_json(json);
+    char *text = json_dumps(json, JSON_COMPACT);
+    bytes_append_text(out, text ? text : REDACTED);
+    bytes_append_text(out, "\n");
+    free(text);
+    json_decref(json);
+    return true;
+}
+
 void redact_line(struct redact_text *self, const char *line, size_t length, struct bytes *out)
 {
-    if (swallowed(self, line, length))
+    if (swallowed(self, line, length) || redact_json_line(line, length, out))
         return;
     if (contains(line, length, "-----BEGIN ") && contains(line, length, "PRIVATE KEY")) {
         self->in_pem = !contains(line, length, "-----END ");

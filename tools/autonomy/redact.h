@@ -21,8 +21,8 @@ bool redact_name(const char *name, size_t length);
 void redact_json(struct json_t *json);
 
 /* Text line by line: YAML, JSON lines, logfmt, HTTP headers. What follows a secret name and ':' or '=' goes,
- * to the end of the value; a YAML block or list under it goes, and so do private keys in PEM form and
- * "user:password@" in URLs. */
+ * to the end of the value; a line that is a JSON object is read as one; a YAML block or list under it goes,
+ * and so do private keys in PEM form and "user:password@" in URLs. */
 struct redact_text {
     bool in_pem;
     bool in_block;       /* under a secret name whose value stands on the lines below */

@@ -49,7 +49,14 @@ static void text_loses_its_secrets_only(void **state)
          "2026-01-02T03:04:05Z info http request path=/v1 token=(redacted) status=200\n"},
         {"level=info password=\"a \\\" b\" user=x\n", "level=info password=(redacted) user=x\n"},
         {"{\"user\":\"x\",\"client_secret\": \"abc\",\"n\":1}\n",
-         "{\"user\":\"x\",\"client_secret\": (redacted),\"n\":1}\n"},
+         "{\"user\":\"x\",\"client_secret\":\"(redacted)\",\"n\":1}\n"},
+        {"cut {\"user\":\"x\",\"client_secret\": \"abc\",\"n\":1\n",
+         "cut {\"user\":\"x\",\"client_secret\": (redacted),\"n\":1\n"},
+        {"{\"key\":\"API_TOKEN\",\"value\":\"abc\"}\n{\"resource\":\"API_TOKEN\",\"fields\":{\"value\":"
+         "\"abc\"}}\n",
+         "{\"key\":\"API_TOKEN\",\"value\":\"(redacted)\"}\n{\"resource\":\"API_TOKEN\",\"fields\":{"
+         "\"value\":"
+         "\"(redacted)\"}}\n"},
         {"Authorization: Bearer abc.def\n", "Authorization: (redacted)\n"},
         {"sent header with Bearer abc.def to n1\n", "sent header with Bearer (redacted) to n1\n"},
         {"GET http://bob:pw@n1:7101/x?token=abc&y=1\n",

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "base/bytes.h"
@@ -675,6 +676,19 @@ void config_done(struct config *self)
 bool config_is_exposed(const struct config *self)
 {
     return !address_is_loopback(self->api_listen) || !address_is_loopback(self->wire_listen);
+}
+
+enum error_code config_check_folder(const struct config *self, struct error *error)
+{
+    char path[1100]; /* the longest data_dir and a little */
+    snprintf(path, sizeof path, "%s/log", self->data_dir);
+    if (self->bootstrap || self->join_count > 0 || access(path, F_OK) == 0 || errno != ENOENT)
+        return ERROR_OK;
+    return error_set(
+        error, ERROR_INVALID,
+        "%s belongs to no cluster yet: set `bootstrap: true` on exactly one node, and `join: [URL, "
+        "...]` on the others",
+        self->data_dir);
 }
 
 /* --- showing it

@@ -48,6 +48,9 @@ void config_dev(const char *data_dir, struct config *out);
 void config_done(struct config *self);
 /** True when something listens beyond loopback (only possible with `insecure: true`). */
 bool config_is_exposed(const struct config *self);
+/** Whether a start would find a cluster. @return ERROR_INVALID for an empty data folder and neither
+ * `bootstrap` nor `join` */
+enum error_code config_check_folder(const struct config *self, struct error *error) MUST_USE;
 /** What holds, defaults included; passwords in URLs read "(redacted)". New reference. */
 struct json_t *config_to_json(const struct config *self);
 /** "host:port" with a host that only this machine reaches. */

@@ -117,6 +117,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "autonomyd: %s\n", error.message);
         return error.code == ERROR_IO ? EXIT_ENVIRONMENT : EXIT_REFUSED;
     }
+    if (arguments.check && config_check_folder(&config, &error) != ERROR_OK) {
+        fprintf(stderr, "autonomyd: %s\n", error.message);
+        config_done(&config);
+        return EXIT_REFUSED;
+    }
     if (arguments.check) {
         printf("%s holds: node %s, API on %s, wire on %s, data in %s\n",
                arguments.dev ? "--dev" : arguments.config, config.name, config.api_listen, config.wire_listen,

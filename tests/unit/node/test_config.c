@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -127,6 +128,32 @@ static void mistakes_are_refused_with_their_line(void **state)
             fail_msg("case %zu: \"%s\" gave %s: %s", i, cases[i].text, error_name(code), error.message);
     }
     assert_true(looked_at > 20);
+}
+
+/* Goal: a configuration that could start nothing doesn't pass the check.
+ * Method: an empty folder with neither bootstrap nor join, with each, and one that has a log. */
+static void lonely_folder_is_found(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/autonomy-config-XXXXXX", log[64], text[3][128];
+    struct config config;
+    struct error error;
+    assert_non_null(mkdtemp(folder));
+    snprintf(text[0], sizeof text[0], "name: n1\ndata_dir: %s\n", folder);
+    snprintf(text[1], sizeof text[1], "name: n1\ndata_dir: %s\nbootstrap: true\n", folder);
+    snprintf(text[2], sizeof text[2], "name: n1\ndata_dir: %s\njoin: [http://x]\n", folder);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(parse(text[i], &config, &error), ERROR_OK);
+        assert_int_equal(config_check_folder(&config, &error), i == 0 ? ERROR_INVALID : ERROR_OK);
+        config_done(&config);
+    }
+    assert_int_equal(parse(text[0], &config, &error), ERROR_OK);
+    snprintf(log, sizeof log, "%s/log", folder);
+    assert_int_equal(mkdir(log, 0755), 0);
+    assert_int_equal(config_check_folder(&config, &error), ERROR_OK);
+    config_done(&config);
+    rmdir(log);
+    rmdir(folder);
 }
 
 /* Goal: nobody listens beyond loopback by accident.
@@ -277,6 +304,7 @@ int main(void)
         cmocka_unit_test(first_node_may_name_others),
         cmocka_unit_test(every_kind_of_value_is_read),
         cmocka_unit_test(mistakes_are_refused_with_their_line),
+        cmocka_unit_test(lonely_folder_is_found),
         cmocka_unit_test(exposure_needs_insecure),
         cmocka_unit_test(loopback_is_recognised),
         cmocka_unit_test(files_are_read_within_their_bound),

@@ -48,6 +48,22 @@ def test_a_wiped_first_node_founds_no_second_cluster():
         define(cluster.wait_leader(), "kept")
 
 
+def test_two_clusters_that_meet_say_so():
+    with Cluster(3) as cluster:
+        own = cluster.nodes[1].status()["cluster_id"]
+        for node in cluster.nodes:
+            node.kill()
+        first = cluster.nodes[0]
+        shutil.rmtree(first.data)
+        first.start()  # nobody is there who could say that there is a cluster
+        other = wait_for("a cluster of its own", lambda: (s := first.status()) and s["write_ready"] and s["cluster_id"])
+        assert other != own
+        cluster.nodes[1].start()
+        line = wait_for("an error that names both", lambda: next((l for l in cluster.nodes[1].log().splitlines()
+                                                                   if " error wire two clusters meet" in l), None))
+        assert own in line and other in line and "go_on=" in line, line
+
+
 def come_back(cluster, node):
     """A killed node's folder goes, it is removed, and it joins again under its name and address; its old id stays out."""
     node.kill()

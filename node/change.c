@@ -95,9 +95,11 @@ static void change_give_up(struct change *change)
     }
     const char *last = change->last[0] ? change->last : "no leader is known here";
     if (change->maybe) {
+        const char *advice = strstr(last, "; retry with"); /* said once, below */
+        int length = advice && advice - last < 300 ? (int)(advice - last) : 300;
         snprintf(message, sizeof message,
-                 "the outcome is unknown: %.300s; retry with the same request id, which can't do it twice",
-                 last);
+                 "the outcome is unknown: %.*s; retry with the same request id, which can't do it twice",
+                 length, last);
         change_fail(change, ERROR_UNKNOWN, message);
         return;
     }

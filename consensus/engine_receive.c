@@ -411,8 +411,11 @@ void engine_install(struct engine *self, const struct log_snapshot *snapshot, co
     event.persisted_snapshot.offset = update.snapshot.offset;
     event.persisted_snapshot.last = update.snapshot.last;
     raft_free(update.snapshot.chunk.base);
-    if (!switch_state(self, snapshot, folder) ||
-        !engine_must(self, engine_step(self, &event, &update), "a checkpoint"))
+    if (!switch_state(self, snapshot, folder)) {
+        raft_configuration_close(&event.persisted_snapshot.metadata.configuration);
+        return;
+    }
+    if (!engine_must(self, engine_step(self, &event, &update), "a checkpoint"))
         return;
     self->fed = raft_commit_index(&self->raft);
     *taken = true;

@@ -20,6 +20,7 @@ packages() {
     if [ "${1:-}" = tests ]; then
         printf '%s\n' python3 strace git clang-format
     fi
+    if [ "${1:-}" = etcd ]; then printf '%s\n' etcd-server; fi
 }
 
 debian_version() {

@@ -13,8 +13,8 @@ import subprocess
 from harness import BIN, ROOT, Cluster, cli_env, main
 
 GENERATED = {"docs/reference/cli.md"}
-# These start, test or stop a whole cluster of their own; tests/e2e/test_tools.py runs them, and the gate is tools/test.
-ELSEWHERE = re.compile(r"^\s*(tools/(up|down|test|soak)\b|\. run/env)")
+# These start, test or stop a whole cluster of their own; tests/e2e/test_tools.py and test_bench.py run them, and the gate is tools/test.
+ELSEWHERE = re.compile(r"^\s*(tools/(up|down|test|soak|bench)\b|\. run/env)")
 COMMAND = re.compile(r"^\s*(\$ )?(autonomy|autonomyd|curl|jq|tools/\w+) ")
 
 

@@ -571,6 +571,7 @@ static void log_status(const struct consensus *self, struct consensus_status *ou
     out->first_index = log_first_index(self->log);
     out->snapshot_index = snapshot.index;
     log_sync_times(self->log, &out->sync_us_last, &out->sync_us_max);
+    out->sync_us = *log_sync_histogram(self->log);
 }
 
 void consensus_status(const struct consensus *self, struct consensus_status *out)
@@ -586,6 +587,9 @@ void consensus_status(const struct consensus *self, struct consensus_status *out
                                      .proposals_total = self->proposals.total,
                                      .groups_total = self->groups_total,
                                      .readers_waiting = confirm_count(&self->confirm),
+                                     .group_entries = self->group_entries,
+                                     .fetches_total = self->snapshots.fetches,
+                                     .installs_total = self->snapshots.installs,
                                      .disk_full = self->disk_full,
                                      .transferring = self->handover.phase != HANDOVER_NONE,
                                      .fetching = self->snapshots.fetching || self->snapshots.fetched,
@@ -605,4 +609,28 @@ void consensus_status(const struct consensus *self, struct consensus_status *out
     out->member_count = seen->configuration->count;
     for (uint32_t i = 0; i < seen->configuration->count; i++)
         member_status(self, &seen->configuration->members[i], &out->members[i]);
+}
+
+uint32_t consensus_traffic(const struct consensus *self, struct consensus_traffic out[NODES_MAX])
+{
+    struct wire_peer_status peers[WIRE_PEERS_MAX];
+    uint32_t count = 0, peer_count;
+
+    if (!self->started || self->failed)
+        return 0;
+    peer_count = wire_status(self->wire, peers, WIRE_PEERS_MAX);
+    for (uint32_t i = 0; i < peer_count && count < NODES_MAX; i++) {
+        const struct wire_peer_status *peer = &peers[i];
+        if (configuration_find(self->seen.configuration, peer->node_id) == NULL)
+            continue; /* not a member: its name would be one more label, for ever */
+        out[count++] = (struct consensus_traffic){.node_id = peer->node_id,
+                                                  .sent_frames = peer->sent_frames,
+                                                  .sent_bytes = peer->sent_bytes,
+                                                  .received_frames = peer->received_frames,
+                                                  .received_bytes = peer->received_bytes,
+                                                  .dropped_frames = peer->dropped_frames,
+                                                  .connects = peer->connects,
+                                                  .queued_bytes = peer->queued_bytes};
+    }
+    return count;
 }

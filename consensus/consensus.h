@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/entry.h"
 #include "base/error.h"
+#include "base/histogram.h"
 #include "base/limits.h"
 #include "consensus/machine.h"
 #include "consensus/rules.h"
@@ -61,6 +62,9 @@ struct consensus_status {
     uint64_t snapshot_index;
     uint64_t elections, proposals_waiting, proposals_total, groups_total, readers_waiting;
     uint64_t sync_us_last, sync_us_max;
+    struct histogram sync_us;               /* one write and sync of the log */
+    struct histogram group_entries;         /* commands submitted together */
+    uint64_t fetches_total, installs_total; /* state transfers to this node: begun, and taken over */
     uint64_t
         contact_lost_ms; /* monotonic time when contact with a majority was lost; 0 while there is contact */
     bool disk_full;      /* below the reserve: writes are refused */
@@ -197,6 +201,16 @@ enum error_code consensus_member_remove(struct consensus *self, uint64_t node_id
                                         void *context, struct error *error) MUST_USE;
 
 void consensus_status(const struct consensus *self, struct consensus_status *out);
+
+/** What went over the wire to and from one other member since the start. */
+struct consensus_traffic {
+    uint64_t node_id;
+    uint64_t sent_frames, sent_bytes, received_frames, received_bytes;
+    uint64_t dropped_frames; /* its queue was full, or it was not connected */
+    uint64_t connects, queued_bytes;
+};
+/** @return how many, at most NODES_MAX: one for each other member */
+uint32_t consensus_traffic(const struct consensus *self, struct consensus_traffic out[NODES_MAX]);
 /** The leader's idea of the time: its own clock, or the median of the voters' when it is more than 10 s off
  * that. */
 uint64_t consensus_wall_ms(const struct consensus *self);

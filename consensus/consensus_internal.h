@@ -69,6 +69,7 @@ struct snapshots {
     struct error flush_error;
     struct log_snapshot taken; /* what the flush makes durable */
     uint64_t installs, installs_at_flush;
+    uint64_t fetches;
     uint64_t retry_ms;
     bool fetching; /* machine.fetch runs */
     bool fetched;  /* a checkpoint waits for a leader to be installed from */
@@ -97,6 +98,7 @@ struct consensus {
     uint64_t ready_term;                  /* it was applied in this term (R8) */
     uint64_t leader_ready_term;           /* likewise, whoever leads */
     uint64_t elections, groups_total;
+    struct histogram group_entries;
     uint64_t armed_ms;
     bool work_left; /* more to apply or to submit in the next turn */
     bool in_turn;   /* not inside a worker's `done`: may wait for the log's worker */

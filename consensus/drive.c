@@ -100,6 +100,7 @@ static void submit_group(struct consensus *self)
     proposals_submitted(&self->proposals, count, index, term, consensus_now(self));
     self->uncommitted_bytes += bytes;
     self->groups_total++;
+    histogram_add(&self->group_entries, histogram_sizes, count);
     self->drive_again = true;
 }
 

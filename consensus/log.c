@@ -256,6 +256,11 @@ void log_sync_times(const struct log *self, uint64_t *last_us, uint64_t *max_us)
     *max_us = self->sync_us_max;
 }
 
+const struct histogram *log_sync_histogram(const struct log *self)
+{
+    return &self->sync_us;
+}
+
 /* --- changing
  * ------------------------------------------------------------------------------------------------------ */
 

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/entry.h"
 #include "base/error.h"
+#include "base/histogram.h"
 #include "base/limits.h"
 #include "base/worker.h"
 #include "consensus/machine.h"
@@ -119,6 +120,7 @@ bool log_space_low(const struct log *self, uint64_t wanted_bytes);
  * is some. */
 void log_tick(struct log *self);
 void log_sync_times(const struct log *self, uint64_t *last_us, uint64_t *max_us);
+const struct histogram *log_sync_histogram(const struct log *self); /* borrowed until the log is closed */
 /** How long the write under way has lasted, or has waited for space; 0: none is. A leader whose disk stalls
  * should hand over. */
 uint64_t log_stall_ms(const struct log *self);

@@ -107,6 +107,7 @@ struct log {
     uint64_t gathered_bytes;
     struct log_sync sync;
     uint64_t sync_us_last, sync_us_max;
+    struct histogram sync_us;
 
     uint64_t mark_index, mark_term;
     bool mark_written; /* it stands on the disk as it stands here */

@@ -86,6 +86,7 @@ static void sync_done(struct worker_job *job)
           self->synced_operation);
     self->synced_operation = operation;
     self->sync_us_last = sync->us;
+    histogram_add(&self->sync_us, histogram_times_us, sync->us);
     if (sync->us > self->sync_us_max)
         self->sync_us_max = sync->us;
     kv_batch_clear(sync->batch);

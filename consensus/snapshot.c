@@ -144,6 +144,7 @@ static void start_fetch(struct consensus *self, uint64_t index_min)
     const struct machine *machine = &self->options.machine;
 
     snapshots->fetching = true;
+    snapshots->fetches++;
     snapshots->wanted = index_min;
     snprintf(snapshots->folder, sizeof snapshots->folder, "state.%" PRIu64, snapshots->number + 1);
     machine->fetch(machine->context, snapshots->folder, index_min, fetch_done, self);

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/logger.h"
+#include "fsm/result.h"
 #include "node/http/outcome.h"
 #include "node/internal.h"
 
@@ -58,6 +59,26 @@ static void change_free(struct change *change)
     free(change);
 }
 
+static enum service_change_end end_of(const struct outcome *outcome)
+{
+    switch (outcome->error) {
+    case ERROR_OK:
+        return outcome->repeated                 ? CHANGE_REPEATED
+               : result_succeeded(outcome->code) ? CHANGE_APPLIED
+                                                 : CHANGE_REFUSED;
+    case ERROR_UNKNOWN:
+        return CHANGE_UNKNOWN;
+    case ERROR_UNAVAILABLE:
+    case ERROR_NOT_LEADER:
+        return CHANGE_UNAVAILABLE;
+    case ERROR_BUSY:
+    case ERROR_NO_SPACE:
+        return CHANGE_BUSY;
+    default:
+        return CHANGE_FAILED;
+    }
+}
+
 static void change_answer(struct change *change, const struct outcome *outcome)
 {
     struct service *self = change->service;
@@ -67,6 +88,7 @@ static void change_answer(struct change *change, const struct outcome *outcome)
     if (change->step == STEP_MIRRORING)
         link_remove(&change->mirror_link);
     self->change_count--;
+    self->counts.changes[end_of(outcome)]++;
     if (change->call)
         client_cancel(change->call);
     change->call = NULL;

@@ -98,6 +98,7 @@ struct service {
     struct consensus_status now; /* as of the last change or publication */
     uint32_t level;              /* committed: what commands are stamped with */
     uint64_t applied_index, audit_seq;
+    struct service_counts counts; /* what isn't counted elsewhere: change ends and turns */
 
     struct link changes, confirms, waits; /* all that wait, oldest first */
     uint32_t change_count, confirm_count, wait_count;

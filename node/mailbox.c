@@ -62,6 +62,14 @@ enum error_code mailbox_push(struct mailbox *self, void *item, struct error *err
     return code;
 }
 
+uint32_t mailbox_count(struct mailbox *self)
+{
+    pthread_mutex_lock(&self->lock);
+    uint32_t count = self->count;
+    pthread_mutex_unlock(&self->lock);
+    return count;
+}
+
 uint32_t mailbox_take(struct mailbox *self, void **items, uint32_t items_max)
 {
     uint32_t taken = 0;

@@ -25,6 +25,7 @@ void mailbox_free(struct mailbox *self); /* must be empty */
 enum error_code mailbox_push(struct mailbox *self, void *item, struct error *error) MUST_USE;
 /** Takes all that is there, in order: one lock a turn. @return how many, at most `items_max` */
 uint32_t mailbox_take(struct mailbox *self, void **items, uint32_t items_max);
+uint32_t mailbox_count(struct mailbox *self); /* how many wait now */
 /** Refuses every later push with ERROR_CLOSED. */
 void mailbox_close(struct mailbox *self);
 void mailbox_check(struct mailbox *self);

@@ -63,6 +63,24 @@ static void consensus_run_turn(struct service *service)
         consensus_turn(service->consensus);
 }
 
+/* From one prepare to the next, without what the loop slept: so that what sockets and wake-ups brought
+ * counts, which runs before the check. */
+static void count_turn(struct node *self)
+{
+    struct service_counts *counts = &self->service.counts;
+    uint64_t now_ns = uv_hrtime(), idle_ns = uv_metrics_idle_time(&self->loop);
+    uint64_t took_ns = now_ns - self->turn_from_ns, slept_ns = idle_ns - self->turn_idle_ns;
+    uint64_t us = took_ns > slept_ns ? (took_ns - slept_ns) / 1000 : 0;
+    bool first = self->turn_from_ns == 0;
+    self->turn_from_ns = now_ns;
+    self->turn_idle_ns = idle_ns;
+    if (first)
+        return;
+    histogram_add(&counts->turn_us, histogram_times_us, us);
+    if (us > counts->turn_us_max)
+        counts->turn_us_max = us;
+}
+
 static void on_prepare(uv_prepare_t *handle)
 {
     struct node *self = handle->data;
@@ -70,6 +88,7 @@ static void on_prepare(uv_prepare_t *handle)
     uint64_t began = atomic_load(&self->turn_began_ms), now = now_ms(&self->service);
     if (began != 0 && now >= began + self->service.config->election_timeout_ms / 2)
         log_warn("node", "a long turn of the loop", "turn_ms=%llu", (unsigned long long)(now - began));
+    count_turn(self);
     atomic_store(&self->turn_began_ms, 0);
 }
 
@@ -256,6 +275,7 @@ static void handles_open(struct node *self)
 {
     struct service *service = &self->service;
     CHECK(uv_loop_init(&self->loop) == 0, "a loop needs a few descriptors");
+    CHECK(uv_loop_configure(&self->loop, UV_METRICS_IDLE_TIME) == 0, "a loop that says how long it slept");
     service->loop = &self->loop;
     CHECK(uv_async_init(&self->loop, &service->wake, on_wake) == 0, "wake");
     CHECK(uv_timer_init(&self->loop, &service->consensus_timer) == 0, "timer");

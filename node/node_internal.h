@@ -28,6 +28,8 @@ struct node {
 
     uv_thread_t watchdog;
     _Atomic uint64_t turn_began_ms; /* 0: the loop waits for events */
+    uint64_t turn_from_ns,
+        turn_idle_ns; /* when the last turn ended, and how long the loop had slept by then */
     _Atomic bool watchdog_ends;
     uint64_t supervisor_every_ms, supervisor_last_ms; /* sd_notify WATCHDOG */
 };

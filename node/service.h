@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/histogram.h"
 #include "consensus/consensus.h"
 #include "fsm/fsm.h"
 
@@ -81,6 +82,29 @@ enum error_code service_act(struct service *self, enum service_act act, const st
                             uint64_t deadline_ms, bool forwarded, service_act_fn *done, void *context,
                             struct error *error) MUST_USE;
 
+/** How the changes that were asked of this node ended, its own and those that other nodes sent on. */
+enum service_change_end {
+    CHANGE_APPLIED,
+    CHANGE_REFUSED,     /* committed, and refused by the state: wrong phase, unknown plan */
+    CHANGE_REPEATED,    /* done before under the same request id */
+    CHANGE_UNKNOWN,     /* no answer in time; it may be in a log */
+    CHANGE_UNAVAILABLE, /* no leader in time; nothing happened */
+    CHANGE_BUSY,        /* a full queue or disk; nothing happened */
+    CHANGE_FAILED,      /* anything else; nothing happened */
+    CHANGE_END_COUNT
+};
+
+/** What the loop has counted since the start; for metrics. */
+struct service_counts {
+    uint64_t changes[CHANGE_END_COUNT];
+    uint32_t changes_waiting, mailbox_waiting;
+    struct histogram turn_us; /* of the loop */
+    uint64_t turn_us_max;
+    struct histogram apply_us; /* of a group */
+    struct consensus_traffic traffic[NODES_MAX];
+    uint32_t traffic_count;
+};
+
 /** This node's view of itself and of the cluster, as the loop last published it (at most 100 ms old, at once
  * on a change). */
 struct service_status {
@@ -116,6 +140,8 @@ struct service_status {
     bool mirror_failed;
     uint64_t audit_seq; /* audit records in the state */
     uint64_t started_wall_ms;
+    const char *data_dir; /* lives as long as the service; NULL: none */
+    struct service_counts counts;
 };
 void service_status(struct service *self, struct service_status *out);
 uint64_t service_now_ms(struct service *self); /* monotonic, for deadlines */

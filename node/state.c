@@ -46,6 +46,7 @@ struct state {
     uint64_t removed[REMOVED_MAX];
     uint32_t removed_count;
     uint64_t removed_index, removed_at_ms;
+    struct histogram apply_us; /* the loop thread's, too */
 };
 
 /* --- holding stores
@@ -119,6 +120,7 @@ static enum error_code machine_apply(void *context, const struct entry *entries,
 {
     struct state *self = context;
     CHECK(self->current != NULL, "the store is open before consensus starts");
+    uint64_t began_us = clock_monotonic_us();
     enum error_code code = fsm_apply(self->current->fsm, entries, count, results, error);
     if (code == ERROR_INVALID)
         return error_prefix(error,
@@ -126,10 +128,16 @@ static enum error_code machine_apply(void *context, const struct entry *entries,
                             "the other nodes run");
     if (code != ERROR_OK)
         return code;
+    histogram_add(&self->apply_us, histogram_times_us, clock_monotonic_us() - began_us);
     struct fsm_state state;
     fsm_describe(self->current->fsm, &state);
     self->options.on_applied(self->options.context, state.index, state.audit_seq);
     return ERROR_OK;
+}
+
+const struct histogram *state_apply_times(const struct state *self)
+{
+    return &self->apply_us;
 }
 
 static void machine_describe(void *context, struct machine_state *out)

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/histogram.h"
 #include "consensus/machine.h"
 #include "fsm/fsm.h"
 
@@ -48,6 +49,8 @@ enum error_code state_identify(struct state *self, const char *cluster_id, uint6
 struct machine state_machine(struct state *self);
 /** What is applied now. Loop thread. */
 void state_describe(const struct state *self, struct fsm_state *out);
+/** How long groups took to apply. Loop thread; borrowed. */
+const struct histogram *state_apply_times(const struct state *self);
 /** Flushes and closes the store, if it is open. No view may be open any more. */
 void state_close(struct state *self);
 void state_free(struct state *self);

@@ -303,6 +303,17 @@ static void fill_state(const struct service *self, struct service_status *out)
     out->mirror_failed = self->audit.failed;
 }
 
+static void fill_counts(const struct service *self, struct service_counts *out)
+{
+    *out = self->counts;
+    out->changes_waiting = self->change_count;
+    out->mailbox_waiting = mailbox_count(self->mailbox);
+    if (self->state)
+        out->apply_us = *state_apply_times(self->state);
+    if (self->consensus && !self->consensus_closed)
+        out->traffic_count = consensus_traffic(self->consensus, out->traffic);
+}
+
 void status_publish(struct service *self)
 {
     status_refresh(self);
@@ -314,6 +325,8 @@ void status_publish(struct service *self)
     out.started_wall_ms = self->started_wall_ms;
     out.joined = self->joined;
     out.stopping = self->stopping;
+    out.data_dir = self->config->data_dir;
+    fill_counts(self, &out.counts);
     sample(self, out.monotonic_ms);
     fill_members(self, &out);
     fill_state(self, &out);

@@ -81,6 +81,7 @@ struct request {
     char request_id[REQUEST_ID_BYTES_MAX + 1];
     char principal[PRINCIPAL_BYTES_MAX + 1];
     uint64_t started_ms;  /* monotonic: its headers were there */
+    uint64_t started_us;  /* the same moment, for measuring */
     uint64_t deadline_ms; /* monotonic, the service's clock */
     json_t *json;         /* the parsed body, path parameters merged; owned */
     const void *parsed;   /* what a route made of it, in the arena */

@@ -36,6 +36,7 @@ static const struct route routes[] = {
     LOCAL("/v1/health/audit", health_audit),
     LOCAL("/v1/version", system_version),
     LOCAL("/v1/support/configuration", system_configuration),
+    LOCAL("/metrics", metrics_show),
 
     LOCAL("/v1/ha/status", ha_status),
     LOCAL("/v1/ha/quorum", ha_quorum),

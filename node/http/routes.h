@@ -19,6 +19,9 @@ void ha_remove(struct request *request);
 void system_version(struct request *request);
 void system_configuration(struct request *request);
 
+/* routes_metrics.c */
+void metrics_show(struct request *request);
+
 /* routes_rollout.c */
 enum error_code rollout_create(struct request *request, struct error *error);
 enum error_code rollout_stuck_check(struct request *request, struct error *error);

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/logger.h"
+#include "node/http/count.h"
 #include "node/http/guard.h"
 #include "node/http/lane.h"
 #include "node/http/problem.h"
@@ -47,6 +48,7 @@ struct http_server {
     struct http_options options;
     struct MHD_Daemon *daemon;
     struct guard *guard;
+    struct http_count *count;
     struct lane *lanes[LANE_COUNT];
     struct clock clock;
     int socket;
@@ -99,6 +101,13 @@ struct lane *server_lane(struct http_server *self, enum lane_kind kind)
 uint64_t server_cut_total(const struct http_server *self)
 {
     return guard_cut_total(self->guard);
+}
+
+void server_count(const struct http_server *self, struct metrics_http *out)
+{
+    http_count_read(self->count, out);
+    out->in_flight = atomic_load(&self->busy);
+    out->cut = guard_cut_total(self->guard);
 }
 
 /* --- connections and their deadlines --- */
@@ -157,6 +166,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (request == NULL)
         return;
     log_request(self, request, why);
+    http_count_request(self->count, request, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     request_free(request);
     *slot = NULL;
     connection_deadline(self, connection, IDLE_TIMEOUT_S);
@@ -348,6 +358,7 @@ static enum MHD_Result begin_request(struct http_server *self, struct MHD_Connec
     struct request *request = request_new(self, self->options.service, connection, method);
     *slot = request;
     request->started_ms = now_ms(self);
+    request->started_us = clock_monotonic_us();
     atomic_fetch_add(&self->busy, 1);
     connection_deadline(self, connection, (uint64_t)self->options.header_timeout_s * 3);
 
@@ -567,6 +578,7 @@ enum error_code http_server_open(const struct http_options *options, struct http
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->idle, NULL);
     self->guard = guard_new();
+    self->count = http_count_new();
     for (size_t i = 0; i < LANE_COUNT; i++)
         self->lanes[i] = lane_new();
     self->daemon = start_daemon(self);
@@ -606,6 +618,7 @@ void http_server_close(struct http_server *self)
     for (size_t i = 0; i < LANE_COUNT; i++)
         lane_free(self->lanes[i]);
     guard_free(self->guard);
+    http_count_free(self->count);
     pthread_cond_destroy(&self->idle);
     pthread_mutex_destroy(&self->lock);
     free(self);

@@ -14,7 +14,7 @@ MAY_INCLUDE = {
     "base": [],
     "fsm": ["base/"],
     "consensus": ["base/"],
-    "node/http": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/service.h"],
+    "node/http": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/service.h", "node/metrics.h"],
     "node": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/http/server.h",
              "node/http/outcome.h"],
     "tools": ["base/", "fsm/audit.h", "fsm/targets.h"],

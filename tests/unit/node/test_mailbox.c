@@ -48,8 +48,10 @@ static void full_mailbox_refuses_and_keeps_order(void **state)
     assert_int_equal(mailbox_push(mailbox, &second, &error), ERROR_OK);
     assert_int_equal(mailbox_push(mailbox, &third, &error), ERROR_BUSY);
     assert_string_equal(error.message, "mailbox is full: 2 of 2");
+    assert_int_equal(mailbox_count(mailbox), 2);
 
     assert_int_equal(mailbox_take(mailbox, taken, 4), 2);
+    assert_int_equal(mailbox_count(mailbox), 0);
     assert_ptr_equal(taken[0], &first);
     assert_ptr_equal(taken[1], &second);
     assert_int_equal(mailbox_take(mailbox, taken, 4), 0);

@@ -98,6 +98,8 @@ struct service {
     struct consensus_status now; /* as of the last change or publication */
     uint32_t level;              /* committed: what commands are stamped with */
     uint64_t applied_index, audit_seq;
+    service_news_fn *news; /* who is told of audit records; NULL: nobody */
+    void *news_context;
 
     struct link changes, confirms, waits; /* all that wait, oldest first */
     uint32_t change_count, confirm_count, wait_count;

@@ -5,10 +5,11 @@ import json
 import os
 import resource
 import socket
+import subprocess
 import threading
 import time
 
-from harness import PATIENCE_S, Cluster, main, wait_for
+from harness import BIN, PATIENCE_S, Cluster, cli_env, main, wait_for
 
 KILLS = 3
 STREAMS = 2000
@@ -165,12 +166,35 @@ def test_a_graceful_stop_ends_the_stream_and_the_next_node_goes_on():
         wait_for("the first records", lambda: len(follower.records) > 0)
         node = next(n for n in cluster.nodes if n.name == follower.nodes[-1])
         assert node.stop() == 0
-        assert follower.ended[:1] == ["end"], follower.ended
+        wait_for("the stream's last frame", lambda: follower.ended)
+        assert follower.ended == ["end"], follower.ended
         define(cluster.client(), "events.after", start=1)
         wait_for("the record after the stop", lambda: any(r["resource"] == "events.after" for r in list(follower.records)))
         follower.leave()
         seqs = [r["seq"] for r in follower.records]
         assert seqs == list(range(1, len(seqs) + 1)), seqs
+
+
+def test_the_command_line_goes_on_at_the_next_node():
+    with Cluster(3) as cluster:
+        env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1", **cli_env(cluster))
+        run = subprocess.Popen([str(BIN / "autonomy"), "events", "--since", "0", "--category", "flags", "--limit", "6", "--output", "json"],
+                               env=env, stdout=subprocess.PIPE, text=True)
+        try:
+            client = cluster.client()
+            for i in range(3):
+                define(client, f"events.cli.{i}")
+            first = [json.loads(run.stdout.readline()) for _ in range(3)]
+            cluster.nodes[0].kill()  # the one that it reads: the first that was named
+            cluster.wait_leader(other_than=cluster.nodes[0])
+            for i in range(3, 6):
+                define(client, f"events.cli.{i}", start=1)
+            rest, _ = run.communicate(timeout=PATIENCE_S)
+        finally:
+            run.kill()
+        assert run.returncode == 0, run.returncode
+        records = first + [json.loads(line) for line in rest.splitlines()]
+        assert [r["resource"] for r in records] == [f"events.cli.{i}" for i in range(6)], records
 
 
 def idle_streams(node, count):

@@ -112,7 +112,8 @@ static struct audit_filter index_filter(const struct stream_filter *filter)
     return out;
 }
 
-static void catch_up(struct stream *self)
+/* @return false: the state can't be read */
+static bool catch_up(struct stream *self)
 {
     struct error error = {0};
     struct view *view = NULL;
@@ -127,10 +128,10 @@ static void catch_up(struct stream *self)
         if (code == ERROR_OK && !work.stopped && last > self->seq)
             self->seq = last;
     }
-    if (code != ERROR_OK)
-        self->end_reason = "this node's state can't be read now; go on at another node";
-    else if (work.stopped && self->out.length == 0) /* what is seen needn't be looked at again */
+    if (code == ERROR_OK && work.stopped &&
+        self->out.length == 0) /* what is seen needn't be looked at again */
         bytes_printf(&self->out, ": looked at\nid: %" PRIu64 "\n\n", self->seq);
+    return code == ERROR_OK;
 }
 
 /* --- what comes next (under the hub's lock) --- */
@@ -195,8 +196,11 @@ static bool gather(struct stream *self)
             self->beat_at_ms = stream_now_ms(hub) + hub->options.heartbeat_ms;
         }
         pthread_mutex_unlock(&hub->lock);
-        if (next == NEXT_READ_STATE)
-            catch_up(self);
+        if (next == NEXT_READ_STATE && !catch_up(self)) {
+            pthread_mutex_lock(&hub->lock);
+            self->end_reason = "this node's state can't be read now; go on at another node";
+            pthread_mutex_unlock(&hub->lock);
+        }
         if (next == NEXT_PARK)
             return false;
         if (self->out.length > 0)

@@ -8,7 +8,8 @@
  * Invariants:
  *   (1) a stream sends the records that its filter lets through, each once, in the order of `seq`, from the
  *       one after the id that it began with;
- *   (2) a stream holds at most STREAM_BLOCK_BYTES and one record; the ring STREAM_RING_RECORDS records;
+ *   (2) a stream holds at most STREAM_BLOCK_BYTES and one record; the ring STREAM_RING_RECORDS records
+ *       and STREAM_RING_BYTES;
  *   (3) a stream whose reader doesn't take what is ready while behind_max records commit is told so
  *       (`event: overflow`) and ends; one that takes nothing for STREAM_TAKE_S is cut off;
  *   (4) a stream is suspended only while it is `parked`, and whoever clears that flag wakes it, once;
@@ -26,6 +27,7 @@
 #define STREAM_RECORD_BYTES_MAX  (1024u * 1024u)
 #define STREAM_SCAN_RECORDS      256u /* looked at in one turn by a stream that catches up */
 #define STREAM_RING_RECORDS      512u
+#define STREAM_RING_BYTES        (4u * 1024u * 1024u) /* of its frames; one larger record stands alone */
 #define STREAM_HEARTBEAT_MS      15000u
 #define STREAM_BEHIND_MAX        16384u
 #define STREAM_TAKE_S            30u           /* for a block to leave */

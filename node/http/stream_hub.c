@@ -18,12 +18,19 @@ uint64_t stream_now_ms(const struct stream_hub *self)
 
 /* --- the ring (under the lock) --- */
 
+static void ring_drop_first(struct stream_hub *self)
+{
+    struct ring_entry *entry = ring_at(self, self->ring_first++);
+    CHECK(self->ring_bytes >= entry->bytes, "the ring has %zu bytes", self->ring_bytes);
+    self->ring_bytes -= entry->bytes;
+    free(entry->frame);
+    entry->frame = NULL;
+}
+
 static void ring_reset(struct stream_hub *self, uint64_t last)
 {
-    for (uint64_t seq = self->ring_first; seq <= self->ring_last; seq++) {
-        free(ring_at(self, seq)->frame);
-        ring_at(self, seq)->frame = NULL;
-    }
+    while (self->ring_first <= self->ring_last)
+        ring_drop_first(self);
     self->ring_last = last;
     self->ring_first = last + 1;
 }
@@ -35,17 +42,18 @@ static void ring_push(struct stream_hub *self, uint64_t seq, const struct ring_e
         free(entry->frame);
         return;
     }
-    if (seq - self->ring_first == STREAM_RING_RECORDS) {
-        free(ring_at(self, self->ring_first)->frame);
-        self->ring_first++;
-    }
+    while (self->ring_first <= self->ring_last && (seq - self->ring_first >= STREAM_RING_RECORDS ||
+                                                   self->ring_bytes + entry->bytes > STREAM_RING_BYTES))
+        ring_drop_first(self);
     *ring_at(self, seq) = *entry;
+    self->ring_bytes += entry->bytes;
     self->ring_last = seq;
 }
 
 /* --- reading what is new --- */
 
 struct news {
+    uint64_t first_seq;
     struct ring_entry entries[STREAM_RING_RECORDS];
     uint32_t count;
 };
@@ -55,6 +63,8 @@ static bool take_news(void *context, const struct audit_record *record)
     struct news *news = context;
     struct ring_entry *entry = &news->entries[news->count++];
     struct bytes frame;
+    if (news->count == 1)
+        news->first_seq = record->seq;
     bytes_init(&frame, STREAM_RECORD_BYTES_MAX);
     stream_render(record, &frame);
     *entry = (struct ring_entry){.category = record->category};
@@ -176,8 +186,10 @@ static void fill_ring(struct stream_hub *self, uint64_t told_seq, struct news *n
     if (!read_news(self, last, news))
         end_streams(self, "this node's state can't be read now; go on at another node", false);
     pthread_mutex_lock(&self->lock);
+    if (news->count > 0 && news->first_seq > self->ring_last + 1)
+        ring_reset(self, news->first_seq - 1); /* the trail begins there */
     for (uint32_t i = 0; i < news->count; i++)
-        ring_push(self, last + 1 + i, &news->entries[i]);
+        ring_push(self, news->first_seq + i, &news->entries[i]);
     pthread_mutex_unlock(&self->lock);
 }
 

@@ -48,6 +48,7 @@ struct stream_hub {
     const char *end_reason; /* NULL: streams are served */
     struct ring_entry ring[STREAM_RING_RECORDS];
     uint64_t ring_first, ring_last; /* seqs; ring_first == ring_last + 1: empty */
+    size_t ring_bytes;
 };
 
 static inline struct ring_entry *ring_at(struct stream_hub *self, uint64_t seq)

@@ -224,6 +224,16 @@ enum error_code service_checkpoint_file(struct service *self, const char *checkp
     return checkpoints_file(self->checkpoints, checkpoint_id, file, path, error);
 }
 
+/* --- news
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+void service_subscribe(struct service *self, service_news_fn *news, void *context)
+{
+    self->news = news;
+    self->news_context = context;
+}
+
 /* --- at once
  * -----------------------------------------------------------------------------------------------------------------------
  */
@@ -320,6 +330,8 @@ void service_on_applied(void *context, uint64_t index, uint64_t audit_seq)
     state_describe(self->state, &state);
     self->level = state.level;
     audit_pump(self);
+    if (self->news)
+        self->news(self->news_context, audit_seq);
 }
 
 void service_sweep(struct service *self)

@@ -55,6 +55,12 @@ enum error_code service_confirm(struct service *self, uint64_t deadline_ms, bool
 enum error_code service_wait(struct service *self, uint64_t index, uint64_t deadline_ms,
                              service_done_fn *done, void *context, struct error *error) MUST_USE;
 
+/** Runs `news` on the loop thread after each applied group, and after a state transfer, with the seq of the
+ * newest audit record. It must not block. One subscriber at a time; NULL ends it. Only where no group is
+ * being applied: on the loop thread, or while its loop doesn't run. */
+typedef void service_news_fn(void *context, uint64_t audit_seq);
+void service_subscribe(struct service *self, service_news_fn *news, void *context);
+
 /** A view of what is applied here; ERROR_UNAVAILABLE while a state transfer switches stores or the node is
  * not in a cluster. */
 enum error_code service_view(struct service *self, struct view **out, struct error *error) MUST_USE;

@@ -38,6 +38,8 @@ void request_free(struct request *self)
         return;
     if (self->answer.fd >= 0)
         close(self->answer.fd);
+    if (self->answer.stream != NULL)
+        MHD_destroy_response(self->answer.stream);
     json_decref(self->answer.json);
     json_decref(self->act_json);
     json_decref(self->json);
@@ -207,6 +209,12 @@ void answer_descriptor(struct request *self, uint32_t status, const char *conten
     self->answer.fd_bytes = bytes;
 }
 
+void answer_stream(struct request *self, struct MHD_Response *stream)
+{
+    begin_answer(self, 200, "text/event-stream; charset=utf-8");
+    self->answer.stream = stream;
+}
+
 void answer_header(struct request *self, const char *name, const char *value)
 {
     CHECK(self->answer.header_count < ANSWER_HEADERS_MAX, "too many headers at %s", name);
@@ -248,6 +256,11 @@ static void render(struct request *self, struct bytes *text)
 static struct MHD_Response *make_response(struct request *self)
 {
     struct answer *answer = &self->answer;
+    if (answer->stream != NULL) {
+        struct MHD_Response *response = answer->stream;
+        answer->stream = NULL;
+        return response;
+    }
     if (answer->fd >= 0) {
         struct MHD_Response *response =
             MHD_create_response_from_fd_at_offset64(answer->fd_bytes, answer->fd, answer->fd_offset);

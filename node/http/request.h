@@ -32,6 +32,7 @@
 #define ANSWER_HEADERS_MAX 8u
 
 struct http_server;
+struct stream_hub;
 struct request;
 struct route;
 
@@ -55,6 +56,7 @@ struct answer {
     struct bytes raw;
     int fd; /* -1: none */
     uint64_t fd_offset, fd_bytes;
+    struct MHD_Response *stream; /* without an end of its own (stream.c); owned until it is sent */
     const char *content_type;
     struct answer_header headers[ANSWER_HEADERS_MAX];
     uint32_t header_count;
@@ -125,6 +127,8 @@ void answer_raw(struct request *self, uint32_t status, const char *content_type,
 /** @param fd  taken over: `bytes` of it from `offset` on */
 void answer_descriptor(struct request *self, uint32_t status, const char *content_type, int fd,
                        uint64_t offset, uint64_t bytes);
+/** @param stream  taken over: a body that goes on until the stream ends */
+void answer_stream(struct request *self, struct MHD_Response *stream);
 /** @param value  copied */
 void answer_header(struct request *self, const char *name, const char *value);
 /** Hands the answer to libmicrohttpd. */
@@ -137,3 +141,7 @@ void server_call_end(struct http_server *self);
 /** It stops: answers say `Connection: close`. */
 bool server_quiesced(const struct http_server *self);
 uint64_t server_write_timeout_ms(const struct http_server *self);
+/** Cuts the connection off after so many seconds; 0: never, until it is set again. */
+void server_connection_deadline(struct http_server *self, struct MHD_Connection *connection,
+                                uint64_t seconds);
+struct stream_hub *server_streams(struct http_server *self);

@@ -102,6 +102,11 @@ static const struct route routes[] = {
      .prepare = audit_query_check,
      .query = "category event_type actor outcome source resource start_time end_time limit cursor order"},
     {.method = "GET", .path = "/v1/audit/verify", .kind = ROUTE_WALK, .view = audit_verify},
+    {.method = "GET",
+     .path = "/v1/events",
+     .kind = ROUTE_LOCAL,
+     .serve = events_stream,
+     .query = "category event_type last_event_id"},
 
     ACT("POST", "/v1/internal/change", internal_change),
     ACT("POST", "/v1/internal/confirm", internal_confirm),

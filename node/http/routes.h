@@ -51,6 +51,9 @@ enum error_code audit_query_check(struct request *request, struct error *error);
 enum error_code audit_query(struct request *request, struct view *view, json_t **out, struct error *error);
 enum error_code audit_verify(struct request *request, struct view *view, json_t **out, struct error *error);
 
+/* routes_events.c */
+void events_stream(struct request *request);
+
 /* routes_internal.c: between nodes */
 void internal_change(struct request *request);
 void internal_confirm(struct request *request);

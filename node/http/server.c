@@ -29,6 +29,7 @@
 #include "node/http/request.h"
 #include "node/http/router.h"
 #include "node/http/server_internal.h"
+#include "node/http/stream.h"
 
 #define THREADS_DEFAULT             2u
 #define CONNECTIONS_DEFAULT         4096u
@@ -50,6 +51,7 @@ struct http_server {
     struct guard *guard;
     struct http_count *count;
     struct lane *lanes[LANE_COUNT];
+    struct stream_hub *streams;
     struct clock clock;
     int socket;
     uint16_t port;
@@ -110,9 +112,14 @@ void server_count(const struct http_server *self, struct metrics_http *out)
     out->cut = guard_cut_total(self->guard);
 }
 
+struct stream_hub *server_streams(struct http_server *self)
+{
+    return self->streams;
+}
+
 /* --- connections and their deadlines --- */
 
-static void connection_deadline(struct http_server *self, struct MHD_Connection *connection, uint64_t seconds)
+void server_connection_deadline(struct http_server *self, struct MHD_Connection *connection, uint64_t seconds)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -141,7 +148,7 @@ static void *on_request_line(void *context, const char *uri, struct MHD_Connecti
 {
     struct http_server *self = context;
     (void)uri;
-    connection_deadline(self, connection, self->options.header_timeout_s);
+    server_connection_deadline(self, connection, self->options.header_timeout_s);
     return NULL;
 }
 
@@ -169,7 +176,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     http_count_request(self->count, request, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     request_free(request);
     *slot = NULL;
-    connection_deadline(self, connection, IDLE_TIMEOUT_S);
+    server_connection_deadline(self, connection, IDLE_TIMEOUT_S);
     atomic_fetch_sub(&self->busy, 1);
 }
 
@@ -360,7 +367,7 @@ static enum MHD_Result begin_request(struct http_server *self, struct MHD_Connec
     request->started_ms = now_ms(self);
     request->started_us = clock_monotonic_us();
     atomic_fetch_add(&self->busy, 1);
-    connection_deadline(self, connection, (uint64_t)self->options.header_timeout_s * 3);
+    server_connection_deadline(self, connection, (uint64_t)self->options.header_timeout_s * 3);
 
     const char *forwarded = header(request, "X-Autonomy-Forwarded");
     request->forwarded = forwarded != NULL && strcmp(forwarded, "1") == 0;
@@ -421,12 +428,13 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         *data_bytes = 0;
         return going_on ? MHD_YES : MHD_NO;
     }
-    connection_deadline(self, connection, 0);
+    server_connection_deadline(self, connection, 0);
     request->waiting = false;
     serve(self, request);
     if (request->waiting)
         return MHD_YES; /* handle() comes again when the connection is awake */
-    connection_deadline(self, connection, request->answer.fd >= 0 ? 0 : IDLE_TIMEOUT_S);
+    bool own_pace = request->answer.fd >= 0 || request->answer.stream != NULL;
+    server_connection_deadline(self, connection, own_pace ? 0 : IDLE_TIMEOUT_S);
     return answer_send(request);
 }
 
@@ -581,6 +589,10 @@ enum error_code http_server_open(const struct http_options *options, struct http
     self->count = http_count_new();
     for (size_t i = 0; i < LANE_COUNT; i++)
         self->lanes[i] = lane_new();
+    if (self->options.streams.streams_max == 0)
+        self->options.streams.streams_max = self->options.connections_max / 2;
+    self->streams = stream_hub_new(self->options.service, self, &self->options.streams);
+    service_subscribe(self->options.service, stream_hub_notify, self->streams);
     self->daemon = start_daemon(self);
     CHECK(self->daemon != NULL, "libmicrohttpd did not start: errno %d", errno);
     *out = self;
@@ -600,8 +612,10 @@ uint32_t http_server_busy(const struct http_server *self)
 void http_server_quiesce(struct http_server *self)
 {
     bool was = atomic_exchange(&self->quiesced, true);
-    if (!was)
+    if (!was) {
         MHD_quiesce_daemon(self->daemon);
+        stream_hub_quiesce(self->streams);
+    }
 }
 
 void http_server_close(struct http_server *self)
@@ -613,7 +627,10 @@ void http_server_close(struct http_server *self)
     while (self->calls > 0) /* libmicrohttpd can't stop while a connection is suspended */
         pthread_cond_wait(&self->idle, &self->lock);
     pthread_mutex_unlock(&self->lock);
+    service_subscribe(self->options.service, NULL, NULL);
+    stream_hub_stop(self->streams); /* likewise: afterwards none is */
     MHD_stop_daemon(self->daemon);
+    stream_hub_free(self->streams);
     close(self->socket);
     for (size_t i = 0; i < LANE_COUNT; i++)
         lane_free(self->lanes[i]);

@@ -8,6 +8,13 @@
 
 struct http_server;
 
+/** Of GET /v1/events (stream.h says what the defaults are). */
+struct stream_options {
+    uint64_t heartbeat_ms; /* 0: STREAM_HEARTBEAT_MS */
+    uint32_t behind_max;   /* 0: STREAM_BEHIND_MAX */
+    uint32_t streams_max;  /* one more is refused with 503 */
+};
+
 struct http_options {
     struct service *service;
     const char *listen_address;           /* "127.0.0.1:7101"; port 0: any, see http_server_port() */
@@ -18,6 +25,7 @@ struct http_options {
     uint32_t header_timeout_s; /* a client that is slower with its headers is cut off: 10; three times as long
                                   for a body */
     uint64_t write_timeout_ms; /* how long a change may wait for its outcome: 5,000 */
+    struct stream_options streams; /* of GET /v1/events; streams_max: half the connections */
 };
 
 enum error_code http_server_open(const struct http_options *options, struct http_server **out,

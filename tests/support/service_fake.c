@@ -44,6 +44,8 @@ struct service {
     json_t *act_json;
     char file[512];
     char folder[256]; /* of the state */
+    service_news_fn *news;
+    void *news_context;
     struct span body; /* instead of what a change really answers */
 };
 
@@ -73,6 +75,8 @@ static void apply_one(struct service *self, struct bytes *command, struct outcom
     self->status.audit_seq = state.audit_seq;
     self->status.mirror_seq = state.audit_seq;
     memcpy(self->status.digest, state.digest, DIGEST_BYTES);
+    if (self->news != NULL)
+        self->news(self->news_context, state.audit_seq);
     struct span body = self->body.data != NULL ? self->body : result.body;
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->lock);
@@ -453,6 +457,14 @@ enum error_code service_wait(struct service *self, uint64_t index, uint64_t dead
     self->seen.waits++;
     pthread_mutex_unlock(&self->lock);
     return push(self, &job, error);
+}
+
+void service_subscribe(struct service *self, service_news_fn *news, void *context)
+{
+    pthread_mutex_lock(&self->lock);
+    self->news = news;
+    self->news_context = context;
+    pthread_mutex_unlock(&self->lock);
 }
 
 enum error_code service_view(struct service *self, struct view **out, struct error *error)

@@ -195,6 +195,8 @@ enum cli_exit run_switch_define(struct cli *cli);
 enum cli_exit run_audit_query(struct cli *cli);
 enum cli_exit run_audit_export(struct cli *cli);
 enum cli_exit run_audit_verify(struct cli *cli);
+enum cli_exit run_events(struct cli *cli);
+enum cli_exit run_flags_watch(struct cli *cli);
 enum cli_exit run_bundle(struct cli *cli);
 enum cli_exit run_version(struct cli *cli);
 enum cli_exit run_config_set(struct cli *cli);

@@ -281,6 +281,21 @@ static const struct flag audit_export[] = {AUDIT_ROWS,
                                             .help = "write there instead of to standard output"},
                                            {0}};
 static const struct flag audit_verify[] = {AUDIT_DIR_ROW, {0}};
+#define FOLLOW_ROWS                                                                                          \
+    {.name = "since",                                                                                        \
+     .type = FLAG_NUMBER,                                                                                    \
+     .value = "SEQ",                                                                                         \
+     .help = "begin after this record; 0: with the first; now when absent"},                                 \
+    {                                                                                                        \
+        .name = "limit", .type = FLAG_NUMBER, .value = "N", .fallback = "0",                                 \
+        .help = "end after N records; 0: go on until interrupted"                                            \
+    }
+static const struct flag events[] = {
+    {.name = "category", .type = FLAG_WORD, .value = "LIST", .help = "only these categories: flags,rollout"},
+    {.name = "event-type", .type = FLAG_WORD, .value = "LIST", .help = "only these events: flags.set"},
+    FOLLOW_ROWS,
+    {0}};
+static const struct flag flags_watch[] = {FOLLOW_ROWS, {0}};
 
 /* --- the rest --- */
 
@@ -424,6 +439,14 @@ const struct command command_table[] = {
      .run = run_flags_list,
      .sets = {server_read, output_text},
      .example = "autonomy flags list"},
+    {.path = "flags watch",
+     .summary = "Print flag and kill switch changes as they commit",
+     .run = run_flags_watch,
+     .sets = {flags_watch, server_look_long, output_text},
+     .detail = "Goes on at the next node that was named when one stops, without a gap or a double; gives up "
+               "when none "
+               "answers for --timeout.",
+     .example = "autonomy flags watch"},
     {.path = "flags get",
      .summary = "One flag",
      .run = run_flags_get,
@@ -501,6 +524,14 @@ const struct command command_table[] = {
          "end was cut off verifies all the same: compare its last hash with the cluster's. A million "
          "records take some seconds: hence 30s.",
      .example = "autonomy audit verify --audit-dir /var/lib/autonomy/audit"},
+    {.path = "events",
+     .summary = "Print audit records as they commit",
+     .run = run_events,
+     .sets = {events, server_look_long, output_text},
+     .detail = "Goes on at the next node that was named when one stops, without a gap or a double; gives up "
+               "when none "
+               "answers for --timeout. As JSON: one record a line.",
+     .example = "autonomy events --category rollout,rollback"},
     {.path = "support-bundle generate",
      .summary = "Collect what an investigation needs into one file",
      .run = run_bundle,

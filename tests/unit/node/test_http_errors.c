@@ -49,7 +49,7 @@ static void assert_no_change(struct http_fixture *self)
 static void unknown_route(void **state)
 {
     expect(*state, "GET", "/v1/nothing", NULL, 404, "route_not_found", "");
-    expect(*state, "GET", "/v1/events", NULL, 404, "route_not_found", "");
+    expect(*state, "GET", "/v1/event", NULL, 404, "route_not_found", "");
     expect(*state, "POST", "/v1/ha/backups", "{}", 404, "route_not_found", "");
     expect(*state, "GET", "/1/2/3/4/5/6/7/8/9/10", NULL, 404, "route_not_found", "");
     assert_no_change(*state);

@@ -104,7 +104,7 @@ static void near_misses_find_nothing(void **state)
                                         "/v1/rollouts//halt",
                                         "/v1/rollouts/p/halt/more",
                                         "/v1/flags/",
-                                        "/v1/events",
+                                        "/v1/event",
                                         "/metrics/"};
     struct found *found = *state;
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {

@@ -99,7 +99,7 @@ struct service {
     uint32_t level;              /* committed: what commands are stamped with */
     uint64_t applied_index, audit_seq;
     struct service_counts counts; /* what isn't counted elsewhere: change ends and turns */
-    service_news_fn *news; /* who is told of audit records; NULL: nobody */
+    service_news_fn *news;        /* who is told of audit records; NULL: nobody */
     void *news_context;
 
     struct link changes, confirms, waits; /* all that wait, oldest first */

@@ -70,7 +70,7 @@ def test_graceful_stop_and_restart_of_all_keeps_everything():
         cluster.wait_equal()
 
 
-def test_a_wiped_follower_far_behind_fetches_a_checkpoint():
+def test_a_follower_behind_the_logs_tail_fetches_a_checkpoint():
     with Cluster(3, extra="snapshot_entries: 64\ntrailing_entries: 16\n") as cluster:
         leader = cluster.wait_leader()
         follower = next(n for n in cluster.nodes if n is not leader)

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "support/fake_disk.h"
-#include "support/fake_worker.h"
+#include "chaos/sim/fake_disk.h"
+#include "chaos/sim/fake_worker.h"
 
 static uint64_t now(void *context)
 {

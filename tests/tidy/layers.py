@@ -18,6 +18,7 @@ MAY_INCLUDE = {
     "node": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/http/server.h",
              "node/http/outcome.h"],
     "tools": ["base/", "fsm/audit.h", "fsm/targets.h"],
+    "chaos": ["base/", "fsm/", "consensus/", "node/"],
 }
 
 # library header: the only files that may include it
@@ -26,7 +27,7 @@ OWNERS = {
     r"msgpack.*": ["base/schema*.c"],
     r"jansson\.h": ["base/schema*.c", "fsm/*view*.c", "fsm/targets.c", "node/*.c", "node/http/*", "tools/autonomy/*"],
     r"raft\.h|raft/.*": ["consensus/engine*"],
-    r"uv\.h": ["base/worker.c", "consensus/wire.c", "consensus/wire_*", "node/*.c", "node/internal.h"],
+    r"uv\.h": ["base/worker.c", "consensus/wire.c", "consensus/wire_*", "node/*.c", "node/internal.h", "chaos/*"],
     r"microhttpd\.h": ["node/http/*"],
     r"curl/.*": ["node/*.c", "tools/autonomy/*"],
     r"cyaml/.*": ["node/config.c"],
@@ -87,7 +88,7 @@ def self_test():
 
 def main():
     errors, files = self_test(), 0
-    for folder in ("base", "fsm", "consensus", "node", "tools"):
+    for folder in ("base", "fsm", "consensus", "node", "tools", "chaos"):
         for path in sorted((ROOT / folder).rglob("*.[ch]")):
             files += 1
             errors += check(path.relative_to(ROOT), path.read_text())

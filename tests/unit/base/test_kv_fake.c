@@ -2,8 +2,8 @@
 #include "kv_contract.h"
 
 #include "base/worker.h"
-#include "support/fake_disk.h"
-#include "support/fake_worker.h"
+#include "chaos/sim/fake_disk.h"
+#include "chaos/sim/fake_worker.h"
 
 /* Goal: a crash keeps what was synced, and of the rest the oldest batches that the test lets survive.
  * Method: one synced and three plain writes; two survive; the open handle is dead. */

@@ -15,9 +15,9 @@
 
 #include "base/disk.h"
 #include "base/kv.h"
+#include "chaos/sim/fake_disk.h"
+#include "chaos/sim/fake_worker.h"
 #include "consensus/log.h"
-#include "support/fake_disk.h"
-#include "support/fake_worker.h"
 
 struct log_fixture {
     struct log *log;

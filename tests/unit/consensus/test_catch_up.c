@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "support/cluster.h"
+#include "chaos/sim/cluster.h"
 
 #define MANY 6000u /* entries: more than one frame takes, and more than may be on their way at once */
 

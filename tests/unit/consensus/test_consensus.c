@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "support/cluster.h"
-#include "support/fake_disk.h"
+#include "chaos/sim/cluster.h"
+#include "chaos/sim/fake_disk.h"
 
 #define ELECTION_TIMEOUT_MS 300u
 

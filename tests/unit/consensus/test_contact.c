@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "chaos/sim/fake_wire.h"
 #include "consensus/contact.h"
-#include "support/fake_wire.h"
 
 #define SELF    3u
 #define TIMEOUT 300u

@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
+#include "chaos/sim/fake_disk.h"
+#include "chaos/sim/fake_worker.h"
 #include "consensus/rules.h"
 #include "support/engine_bench.h"
-#include "support/fake_disk.h"
-#include "support/fake_worker.h"
 
 /* True when `play` ends by itself in a child process, false when a check stops it. */
 static bool survives(void (*play)(void))

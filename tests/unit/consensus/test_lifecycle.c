@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "support/cluster_internal.h"
-#include "support/fake_disk.h"
+#include "chaos/sim/cluster_internal.h"
+#include "chaos/sim/fake_disk.h"
 
 static const char other_cluster[] = "0123456789abcdef0123456789abcdef";
 

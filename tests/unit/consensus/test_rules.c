@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "chaos/sim/cluster.h"
 #include "consensus/rules.h"
-#include "support/cluster.h"
 
 static struct cluster *cluster_of(uint32_t rules_off, uint64_t seed)
 {

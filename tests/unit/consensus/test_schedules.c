@@ -1,4 +1,4 @@
-/* Random schedules over whole nodes: see support/cluster_schedule.c.
+/* Random schedules over whole nodes: see chaos/sim/cluster_schedule.c.
  *
  * SEEDS=A..B plays those instead of the gate's; a seed that fails prints itself and can be played alone with
  * SEEDS=N. */
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "support/cluster.h"
+#include "chaos/sim/cluster.h"
 
 #define GATE_SEEDS_FIRST 1u
 #define GATE_SEEDS_LAST  250u

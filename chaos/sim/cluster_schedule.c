@@ -1,8 +1,8 @@
 /* One random schedule: crashes that lose what was not synced, partitions, lost, doubled and overtaking
  * frames, stopped disks and clocks, handovers, membership changes, snapshots with tiny thresholds and state
  * transfers, all decided by a seed. */
+#include "chaos/sim/cluster.h"
 #include "consensus/rules.h"
-#include "support/cluster.h"
 
 #define LIVENESS_MS 20000u
 #define ROUNDS      150

@@ -1,4 +1,4 @@
-#include "support/fake_worker.h"
+#include "chaos/sim/fake_worker.h"
 
 #include <stdlib.h>
 

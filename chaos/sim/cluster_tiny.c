@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "support/cluster_internal.h"
+#include "chaos/sim/cluster_internal.h"
 
 static struct store *store_new(const char *folder)
 {

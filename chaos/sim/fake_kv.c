@@ -1,4 +1,4 @@
-#include "support/fake_kv.h"
+#include "chaos/sim/fake_kv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/disk.h"
 #include "base/kv.h"
-#include "support/fake_disk_internal.h"
+#include "chaos/sim/fake_disk_internal.h"
 
 struct kv {
     struct fake_store *store;

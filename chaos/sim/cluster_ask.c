@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "support/cluster_internal.h"
+#include "chaos/sim/cluster_internal.h"
 
 struct consensus_status cluster_status(struct cluster *self, uint32_t node)
 {

@@ -1,4 +1,4 @@
 /* base/kv.h in memory; its controls are those of the disk it lies on. */
 #pragma once
 
-#include "support/fake_disk.h"
+#include "chaos/sim/fake_disk.h"

@@ -1,4 +1,4 @@
-#include "support/fake_disk.h"
+#include "chaos/sim/fake_disk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/disk.h"
 #include "base/kv.h"
-#include "support/fake_disk_internal.h"
+#include "chaos/sim/fake_disk_internal.h"
 
 struct small_file {
     struct small_file *next;

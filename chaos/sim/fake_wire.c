@@ -1,4 +1,4 @@
-#include "support/fake_wire.h"
+#include "chaos/sim/fake_wire.h"
 
 #include <stdlib.h>
 #include <string.h>

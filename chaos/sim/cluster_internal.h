@@ -3,8 +3,8 @@
 #pragma once
 
 #include "base/bytes.h"
+#include "chaos/sim/cluster.h"
 #include "consensus/consensus_internal.h"
-#include "support/cluster.h"
 
 #define CLUSTER_INDEX_MAX     65536u
 #define CLUSTER_PROPOSALS_MAX 65536u

@@ -1,5 +1,5 @@
 /* Nodes and time. */
-#include "support/cluster.h"
+#include "chaos/sim/cluster.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "support/cluster_disk.h"
-#include "support/cluster_internal.h"
+#include "chaos/sim/cluster_disk.h"
+#include "chaos/sim/cluster_internal.h"
 
 #define ELECTION_TIMEOUT_MS 300u
 #define HEARTBEAT_MS        30u

@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chaos/sim/fake_wire.h"
 #include "consensus/consensus.h"
-#include "support/fake_wire.h"
 
 #define CLUSTER_NODES_MAX 9u
 

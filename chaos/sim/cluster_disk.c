@@ -1,7 +1,7 @@
-#include "support/cluster_disk.h"
+#include "chaos/sim/cluster_disk.h"
 
-#include "support/fake_disk.h"
-#include "support/fake_worker.h"
+#include "chaos/sim/fake_disk.h"
+#include "chaos/sim/fake_worker.h"
 
 /* Writes of small files that a dead node's close may try. */
 #define CLOSE_SMALL_WRITES 16u

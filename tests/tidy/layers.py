@@ -25,7 +25,8 @@ MAY_INCLUDE = {
 OWNERS = {
     r"rocksdb/.*": ["base/kv.c"],
     r"msgpack.*": ["base/schema*.c"],
-    r"jansson\.h": ["base/schema*.c", "fsm/*view*.c", "fsm/targets.c", "node/*.c", "node/http/*", "tools/autonomy/*"],
+    r"jansson\.h": ["base/schema*.c", "fsm/*view*.c", "fsm/targets.c", "node/*.c", "node/http/*", "tools/autonomy/*",
+                   "chaos/*/*"],
     r"raft\.h|raft/.*": ["consensus/engine*"],
     r"uv\.h": ["base/worker.c", "consensus/wire.c", "consensus/wire_*", "node/*.c", "node/internal.h", "chaos/*"],
     r"microhttpd\.h": ["node/http/*"],

@@ -31,8 +31,14 @@ static enum cli_exit run(struct cli *cli)
     bool help = false;
     const char *only = cli->argument_count == 1 ? cli->arguments[0] : "";
     if (strcmp(only, "--help-markdown") == 0 || strcmp(only, "--help-man") == 0) {
-        (strcmp(only, "--help-man") == 0 ? help_man : help_markdown)(cli->out);
+        (strcmp(only, "--help-man") == 0 ? man_print : help_markdown)(cli->out);
         return CLI_DONE;
+    }
+    if (cli->argument_count == 2 && strcmp(cli->arguments[0], "--help-man") == 0) {
+        struct error error = {0};
+        return man_write(&cli->arena, cli->arguments[1], &error) == ERROR_OK
+                   ? CLI_DONE
+                   : cli_fail(cli, CLI_FAILED, "%s", error.message);
     }
     if (cli->argument_count > 0 && strcmp(cli->arguments[0], "help") == 0) {
         /* "help rollout plan" is "rollout plan --help" */

@@ -72,6 +72,12 @@ struct command {
 extern const struct command command_table[];
 extern const uint32_t command_count;
 
+/* What the first words of commands stand for, where more than one command begins with it. */
+struct command_group {
+    const char *word, *summary;
+};
+extern const struct command_group command_groups[]; /* ends with an empty row */
+
 struct given {
     const struct flag *flag;
     const char *value; /* "" for a switch */
@@ -127,9 +133,23 @@ const char *cli_repeat(struct cli *cli, const char *without, const char *extra);
 void help_command(FILE *out, const struct command *command);
 void help_group(FILE *out, const char *group);
 void help_markdown(FILE *out); /* autonomy --help-markdown: docs/reference/cli.md */
-void help_man(FILE *out);      /* autonomy --help-man: autonomy(1) */
+/** "autonomy rollout plan list --plan-id PLAN [flags]" and a line break. */
+void help_synopsis(FILE *out, const struct command *command);
+/** "; one of a|b; default X; or set ENV": what a flag's row says beyond its help. */
+void help_notes(FILE *out, const struct command *command, const struct flag *flag);
+/** "-f, --file FILE". @return its length */
+int help_flag_head(char *out, size_t out_bytes, const struct flag *flag);
+/** True when `path` lies under `group` ("" holds everything). */
+bool help_in_group(const char *path, const char *group);
 /** "autonomy: <sentence>" and a line break on stderr. @return `code` */
 enum cli_exit cli_fail(struct cli *cli, enum cli_exit code, const char *format, ...) PRINTF(3, 4);
+
+/* --- man.c: the manual pages, section 1 --- */
+
+void man_print(FILE *out); /* autonomy --help-man: autonomy(1) */
+/** autonomy(1) and one page for each first word of a command, autonomy-rollout(1) and so on.
+ * @return ERROR_IO naming the file */
+enum error_code man_write(struct arena *arena, const char *folder, struct error *error) MUST_USE;
 
 /* --- requests --- */
 

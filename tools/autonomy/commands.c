@@ -568,3 +568,14 @@ const struct command command_table[] = {
      .example = "source <(autonomy completion bash)"},
 };
 const uint32_t command_count = sizeof command_table / sizeof command_table[0];
+
+const struct command_group command_groups[] = {
+    {"rollout", "Plans, their stages and gates, and the verbs that stop them"},
+    {"rollback", "Preview and execute rollbacks of any kind"},
+    {"ha", "Leadership, quorum and members of the cluster"},
+    {"flags", "Live settings with a safe default"},
+    {"kill-switch", "Return sets of flags to their safe values"},
+    {"audit", "The trail of every change: query, export, verify"},
+    {"config", "Your own settings of this program"},
+    {NULL, NULL},
+};

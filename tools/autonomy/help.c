@@ -20,7 +20,7 @@ enum cli_exit cli_fail(struct cli *cli, enum cli_exit code, const char *format, 
     return code;
 }
 
-static void print_synopsis(FILE *out, const struct command *command)
+void help_synopsis(FILE *out, const struct command *command)
 {
     const struct flag *flag;
     fprintf(out, "autonomy %s", command->path);
@@ -37,7 +37,7 @@ static void print_synopsis(FILE *out, const struct command *command)
 }
 
 /* "choices; default X; or set ENV": what a flag's row says beyond its help. */
-static void print_notes(FILE *out, const struct command *command, const struct flag *flag)
+void help_notes(FILE *out, const struct command *command, const struct flag *flag)
 {
     if (flag->choices)
         fprintf(out, "; one of %s", flag->choices);
@@ -51,7 +51,7 @@ static void print_notes(FILE *out, const struct command *command, const struct f
         fputs("; required", out);
 }
 
-static int flag_head(char *out, size_t out_bytes, const struct flag *flag)
+int help_flag_head(char *out, size_t out_bytes, const struct flag *flag)
 {
     char letter[8] = "";
     if (flag->letter)
@@ -68,20 +68,20 @@ void help_command(FILE *out, const struct command *command)
     if (command->detail)
         fprintf(out, "%s\n", command->detail);
     fputs("\nUsage:\n  ", out);
-    print_synopsis(out, command);
+    help_synopsis(out, command);
     if (command_flag_at(command, 0))
         fputs("\nFlags:\n", out);
     for (uint32_t i = 0; (flag = command_flag_at(command, i)); i++) {
-        int width = flag_head(head, sizeof head, flag);
+        int width = help_flag_head(head, sizeof head, flag);
         fprintf(out, "  %s%*s%s", head, width < 30 ? 30 - width : 1, "", flag->help);
-        print_notes(out, command, flag);
+        help_notes(out, command, flag);
         fputc('\n', out);
     }
     fprintf(out, "\nExample:\n  %s\n", command->example);
 }
 
 /* True when `path` lies under `group` ("" holds everything). */
-static bool in_group(const char *path, const char *group)
+bool help_in_group(const char *path, const char *group)
 {
     size_t length = strlen(group);
     return length == 0 || (strncmp(path, group, length) == 0 && path[length] == ' ');
@@ -96,7 +96,7 @@ void help_group(FILE *out, const char *group)
         fputs("The control plane's command line.\n\nUsage:\n  autonomy COMMAND [flags]\n\nCommands:\n", out);
     for (uint32_t i = 0; i < command_count; i++) {
         const struct command *command = &command_table[i];
-        if (!in_group(command->path, group))
+        if (!help_in_group(command->path, group))
             continue;
         first = first ? first : command;
         fprintf(out, "  %-24s  %s\n", command->path, command->summary);
@@ -116,12 +116,12 @@ static void markdown_command(FILE *out, const struct command *command)
     if (command->detail)
         fprintf(out, " %s", command->detail);
     fputs("\n\n```\n", out);
-    print_synopsis(out, command);
+    help_synopsis(out, command);
     fputs("```\n", out);
     if (command_flag_at(command, 0))
         fputs("| flag | meaning |\n| --- | --- |\n", out);
     for (uint32_t i = 0; (flag = command_flag_at(command, i)); i++) {
-        (void)flag_head(head, sizeof head, flag);
+        (void)help_flag_head(head, sizeof head, flag);
         fprintf(out, "| `%s` | %s", head, flag->help);
         for (const char *at = flag->choices; at;) {
             size_t length = strcspn(at, "|");
@@ -130,7 +130,7 @@ static void markdown_command(FILE *out, const struct command *command)
         }
         struct flag rest = *flag;
         rest.choices = NULL;
-        print_notes(out, command, &rest);
+        help_notes(out, command, &rest);
         fputs(" |\n", out);
     }
     fprintf(out, "\nExample: `%s`\n", command->example);
@@ -165,76 +165,4 @@ void help_markdown(FILE *out)
           out);
     for (uint32_t i = 0; i < command_count; i++)
         markdown_command(out, &command_table[i]);
-}
-
-/* --- the manual page --- */
-
-/* Text for roff: backslashes and dashes are escaped, and no line begins with a control character. */
-static void roff_text(FILE *out, const char *text)
-{
-    for (const char *at = text; *at; at++) {
-        if (*at == '\\')
-            fputs("\\e", out);
-        else if (*at == '-')
-            fputs("\\-", out);
-        else if ((*at == '.' || *at == '\'') && (at == text || at[-1] == '\n'))
-            fprintf(out, "\\&%c", *at);
-        else
-            fputc(*at, out);
-    }
-}
-
-static void roff_command(FILE *out, const struct command *command)
-{
-    const struct flag *flag;
-    char head[128];
-    fprintf(out, ".SS %s\n", command->path);
-    roff_text(out, command->summary);
-    fputs(".\n", out);
-    if (command->detail) {
-        roff_text(out, command->detail);
-        fputc('\n', out);
-    }
-    for (uint32_t i = 0; (flag = command_flag_at(command, i)); i++) {
-        (void)flag_head(head, sizeof head, flag);
-        fputs(".TP\n.B ", out);
-        roff_text(out, head);
-        fputc('\n', out);
-        roff_text(out, flag->help);
-        print_notes(out, command, flag);
-        fputc('\n', out);
-    }
-    fputs(".PP\nExample:\n.PP\n.nf\n.RS 4\n", out);
-    roff_text(out, command->example);
-    fputs("\n.RE\n.fi\n", out);
-}
-
-void help_man(FILE *out)
-{
-    fputs(".TH AUTONOMY 1 \"\" \"autonomy\" \"User Commands\"\n"
-          ".SH NAME\nautonomy \\- the control plane's command line\n"
-          ".SH SYNOPSIS\n.B autonomy\n.I COMMAND\n[\\fIflags\\fR]\n"
-          ".SH DESCRIPTION\nAny node takes any command. Which one is asked, who acts and how long a command "
-          "tries "
-          "is said by flags, the environment, and ~/.config/autonomy/config.yaml, in this order.\n"
-          ".SH COMMANDS\n",
-          out);
-    for (uint32_t i = 0; i < command_count; i++)
-        roff_command(out, &command_table[i]);
-    fputs(".SH EXIT STATUS\n"
-          ".TP\n0\ndone\n.TP\n1\nrefused or failed; the sentence is on standard error\n.TP\n2\nwrong usage; "
-          "nothing was sent\n"
-          ".TP\n3\nno server reachable\n.TP\n4\nnot authorised\n"
-          ".TP\n5\noutcome unknown; standard error has the request id and the command to repeat, which is "
-          "safe\n"
-          ".SH ENVIRONMENT\n"
-          ".TP\nAUTONOMY_ORCHESTRATOR_URL\nthe node to ask, or several, comma\\-separated\n"
-          ".TP\nAUTONOMY_ORCHESTRATOR_FALLBACK_URLS\nnodes to go on with when it doesn't answer\n"
-          ".TP\nAUTONOMY_OPERATOR\nwho acts\n"
-          ".TP\nAUTONOMY_ASSUME_YES\n1: terminal actions don't ask\n"
-          ".TP\nNO_COLOR\nset: no colour on terminals\n"
-          ".SH FILES\n"
-          ".TP\n~/.config/autonomy/config.yaml\nsettings, written by autonomy config set\n"
-          ".TP\n~/.cache/autonomy/members\nthe members seen last\n",
-          out);
 }

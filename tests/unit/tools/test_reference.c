@@ -23,6 +23,18 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* A whole file; freed by the caller. */
+static char *read_text(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        fail_msg("%s can't be read", path);
+    char *text = calloc(1, 1u << 20);
+    assert_true(fread(text, 1, (1u << 20) - 1, file) > 0);
+    fclose(file);
+    return text;
+}
+
 /* Goal: docs/reference/cli.md is what the program prints; it can't drift from the program.
  * Method: byte by byte; the message says how to write it anew. */
 static void reference_page_is_what_the_program_prints(void **state)
@@ -32,12 +44,7 @@ static void reference_page_is_what_the_program_prints(void **state)
     (void)state;
     snprintf(path, sizeof path, "%.*sdocs/reference/cli.md", (int)(strlen(__FILE__) - strlen(here)),
              __FILE__);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        fail_msg("%s can't be read", path);
-    char *text = calloc(1, 1u << 20);
-    assert_true(fread(text, 1, (1u << 20) - 1, file) > 0);
-    fclose(file);
+    char *text = read_text(path);
     struct ran ran = run("--help-markdown", NULL);
     assert_int_equal(ran.exit, CLI_DONE);
     bool same = strcmp(text, ran.out) == 0;
@@ -47,25 +54,51 @@ static void reference_page_is_what_the_program_prints(void **state)
         fail_msg("write it anew: autonomy --help-markdown > docs/reference/cli.md");
 }
 
-/* Goal: the manual page has every command and is roff that a formatter takes without complaint.
- * Method: the sections are looked for; where there is a formatter, it formats the page. */
-static void manual_page_is_roff(void **state)
+static void page_holds(const char *folder, const char *name, const char *wanted)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s.1", folder, name);
+    char *text = read_text(path);
+    if (!strstr(text, wanted))
+        fail_msg("%s lacks %s", path, wanted);
+    assert_null(strstr(text, "--")); /* roff would make typographic ones of them */
+    free(text);
+}
+
+/* ".B kill\-switch list" and line breaks around it. */
+static const char *roff_row(const char *path, char *out, size_t out_bytes)
+{
+    size_t length = (size_t)snprintf(out, out_bytes, "\n.B ");
+    for (; *path && length + 4 < out_bytes; path++)
+        length += (size_t)sprintf(out + length, *path == '-' ? "\\%c" : "%c", *path);
+    strcpy(out + length, "\n");
+    return out;
+}
+
+/* Goal: the manual pages have every command, and are roff that a formatter takes without complaint.
+ * Method: each command is looked for in its word's page and in the list of all; where there is a formatter,
+ * it formats them. */
+static void manual_pages_are_roff(void **state)
 {
     const struct home *home = *state;
-    char path[128], command[512];
-    struct ran ran = run("--help-man", NULL);
+    char name[128], wanted[512];
+    struct ran ran = run("--help-man", home->path, NULL);
     assert_int_equal(ran.exit, CLI_DONE);
-    assert_int_equal(strncmp(ran.out, ".TH AUTONOMY 1", 14), 0);
+    ran_done(&ran);
     for (uint32_t i = 0; i < command_count; i++) {
-        snprintf(command, sizeof command, "\n.SS %s\n", command_table[i].path);
-        assert_non_null(strstr(ran.out, command));
+        const char *path = command_table[i].path;
+        snprintf(name, sizeof name, "autonomy-%.*s", (int)strcspn(path, " "), path);
+        snprintf(wanted, sizeof wanted, "\n.SS %s\n", path);
+        page_holds(home->path, name, wanted);
+        page_holds(home->path, "autonomy", roff_row(path, wanted, sizeof wanted));
     }
-    assert_null(strstr(ran.out, "--")); /* roff would make typographic ones of them */
-    snprintf(path, sizeof path, "%s/autonomy.1", home->path);
-    write_text(path, ran.out);
-    snprintf(command, sizeof command,
-             "! command -v groff >/dev/null || test -z \"$(groff -man -Tutf8 -ww -z %s 2>&1)\"", path);
-    assert_int_equal(system(command), 0);
+    snprintf(wanted, sizeof wanted,
+             "! command -v groff >/dev/null || test -z \"$(groff -man -Tutf8 -ww -z %s/*.1 2>&1)\"",
+             home->path);
+    assert_int_equal(system(wanted), 0);
+    ran = run("--help-man", "/nowhere", NULL);
+    assert_int_equal(ran.exit, CLI_FAILED);
+    assert_non_null(strstr(ran.err, "/nowhere/autonomy.1: "));
     ran_done(&ran);
 }
 
@@ -155,7 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reference_page_is_what_the_program_prints, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(manual_page_is_roff, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(manual_pages_are_roff, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bash_completes_words_flags_and_choices, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_shells_have_a_script, set_up, tear_down),
         cmocka_unit_test_setup_teardown(version_is_told, set_up, tear_down),

@@ -3,8 +3,11 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -12,6 +15,26 @@
 #define LINE_BYTES_MAX 2048 /* under PIPE_BUF, so that one write stays one line in a pipe, too */
 
 static _Atomic int level_max = LOGGER_INFO;
+static bool to_journal;
+
+/* stderr may be the journal's socket in the environment of who started us, and another file here. */
+void logger_open(void)
+{
+    const char *named = getenv("JOURNAL_STREAM");
+    char own[64];
+    struct stat status;
+    to_journal = false;
+    if (!named || fstat(STDERR_FILENO, &status) != 0)
+        return;
+    snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    to_journal = strcmp(named, own) == 0;
+}
+
+const char *logger_prefix(enum logger_level level)
+{
+    static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"}; /* syslog's */
+    return to_journal ? priorities[level] : "";
+}
 
 void logger_level_set(enum logger_level level)
 {
@@ -37,7 +60,7 @@ void logger_write(enum logger_level level, const char *module, const char *event
     time_format(clock.wall_ms(clock.context), when);
     size_t room = sizeof(line) - 1; /* the last byte is the line's end */
 
-    int head = snprintf(line, room, "%s %s %s %s", when, names[level], module, event);
+    int head = snprintf(line, room, "%s%s %s %s %s", logger_prefix(level), when, names[level], module, event);
     size_t length = head < 0 ? 0 : (size_t)head < room ? (size_t)head : room - 1;
     if (format && format[0] && length + 1 < room) {
         line[length++] = ' ';

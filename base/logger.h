@@ -8,6 +8,11 @@
 
 enum logger_level { LOGGER_ERROR, LOGGER_WARN, LOGGER_INFO, LOGGER_DEBUG };
 
+/** Looks whether stderr is the journal (JOURNAL_STREAM names it): then each line begins with `<3>` and the
+ * like, which the journal takes for the line's priority. To be called before other threads are there. */
+void logger_open(void);
+/** "<3>" and the like where the journal listens, else "": for lines that are written without the logger. */
+const char *logger_prefix(enum logger_level level);
 void logger_level_set(enum logger_level level);
 /** @param module  "wire"; @param event  what happened, a few words; the rest is printf for `key=value
  * key=value`. */

@@ -570,6 +570,7 @@ static void log_status(const struct consensus *self, struct consensus_status *ou
     out->durable_index = log_durable_index(self->log);
     out->first_index = log_first_index(self->log);
     out->snapshot_index = snapshot.index;
+    out->log_busy_ms = log_busy_ms(self->log);
     log_sync_times(self->log, &out->sync_us_last, &out->sync_us_max);
     out->sync_us = *log_sync_histogram(self->log);
 }

@@ -62,8 +62,9 @@ struct consensus_status {
     uint64_t snapshot_index;
     uint64_t elections, proposals_waiting, proposals_total, groups_total, readers_waiting;
     uint64_t sync_us_last, sync_us_max;
-    struct histogram sync_us;               /* one write and sync of the log */
-    struct histogram group_entries;         /* commands submitted together */
+    uint64_t log_busy_ms;           /* how long the disk has had the log's write under way; 0: none is */
+    struct histogram sync_us;       /* one write and sync of the log */
+    struct histogram group_entries; /* commands submitted together */
     uint64_t fetches_total, installs_total; /* state transfers to this node: begun, and taken over */
     uint64_t
         contact_lost_ms; /* monotonic time when contact with a majority was lost; 0 while there is contact */

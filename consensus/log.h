@@ -124,4 +124,7 @@ const struct histogram *log_sync_histogram(const struct log *self); /* borrowed 
 /** How long the write under way has lasted, or has waited for space; 0: none is. A leader whose disk stalls
  * should hand over. */
 uint64_t log_stall_ms(const struct log *self);
+/** How long the disk has had one attempt at a write; 0: it has none. A wait for space is none: it is tried
+ * again and again, so the thread lives. */
+uint64_t log_busy_ms(const struct log *self);
 void log_check(const struct log *self); /* the invariants above; aborts */

@@ -50,6 +50,7 @@ struct log_sync { /* one batch on its way to the disk */
     bool reserve_released;
     uint64_t us;
     uint64_t started_ms; /* monotonic: given to the worker for the first time */
+    uint64_t began_ms;   /* the same of this attempt */
     enum error_code code;
     struct error error;
 };
@@ -58,6 +59,7 @@ struct log_mark_job {
     struct worker_job job;
     struct log *log;
     struct bytes content;
+    uint64_t began_ms;
     bool running;
     bool again; /* it changed while running */
     enum error_code code;

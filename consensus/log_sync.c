@@ -110,7 +110,7 @@ void log_sync_start(struct log *self)
     self->gathered = batch;
     self->gathered_bytes = 0;
     sync->log = self;
-    sync->started_ms = self->options.clock.monotonic_ms(self->options.clock.context);
+    sync->started_ms = sync->began_ms = self->options.clock.monotonic_ms(self->options.clock.context);
     sync->running = true;
     sync->job = (struct worker_job){.work = sync_work, .done = sync_done};
     worker_submit(self->options.worker, &sync->job);
@@ -122,6 +122,16 @@ uint64_t log_stall_ms(const struct log *self)
         return 0;
     uint64_t now_ms = self->options.clock.monotonic_ms(self->options.clock.context);
     return now_ms > self->sync.started_ms ? now_ms - self->sync.started_ms : 0;
+}
+
+uint64_t log_busy_ms(const struct log *self)
+{
+    uint64_t now_ms = self->options.clock.monotonic_ms(self->options.clock.context), began_ms = now_ms;
+    if (self->sync.running && self->sync.began_ms < began_ms)
+        began_ms = self->sync.began_ms;
+    if (self->mark_job.running && self->mark_job.began_ms < began_ms)
+        began_ms = self->mark_job.began_ms;
+    return now_ms - began_ms;
 }
 
 /* --- the mark
@@ -189,6 +199,7 @@ void log_mark_start(struct log *self)
     log_mark_encode(&mark, &job->content);
     job->log = self;
     job->running = true;
+    job->began_ms = self->options.clock.monotonic_ms(self->options.clock.context);
     job->job = (struct worker_job){.work = mark_work, .done = mark_done};
     worker_submit(self->options.worker, &job->job);
 }
@@ -230,6 +241,7 @@ void log_tick(struct log *self)
         self->stalled = false;
         self->sync.recover = true;
         self->sync.running = true;
+        self->sync.began_ms = now_ms;
         worker_submit(self->options.worker, &self->sync.job);
         return;
     }

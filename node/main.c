@@ -103,22 +103,28 @@ static void set_log_level(const char *name)
             logger_level_set((enum logger_level)i);
 }
 
+static void complain(const struct error *error)
+{
+    fprintf(stderr, "%sautonomyd: %s\n", logger_prefix(LOGGER_ERROR), error->message);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     struct config config = {0};
     struct error error = {0};
+    logger_open();
     int code = read_arguments(argc, argv, &arguments);
     if (code >= 0)
         return code;
     if (arguments.dev) {
         config_dev(arguments.data_dir ? arguments.data_dir : "autonomy-dev", &config);
     } else if (config_load(arguments.config, &config, &error) != ERROR_OK) {
-        fprintf(stderr, "autonomyd: %s\n", error.message);
+        complain(&error);
         return error.code == ERROR_IO ? EXIT_ENVIRONMENT : EXIT_REFUSED;
     }
     if (arguments.check && config_check_folder(&config, &error) != ERROR_OK) {
-        fprintf(stderr, "autonomyd: %s\n", error.message);
+        complain(&error);
         config_done(&config);
         return EXIT_REFUSED;
     }
@@ -133,7 +139,7 @@ int main(int argc, char **argv)
     struct node *node = node_new(&config);
     code = node_run(node, &error);
     if (code != EXIT_CLEAN)
-        fprintf(stderr, "autonomyd: %s\n", error.message);
+        complain(&error);
     node_free(node);
     config_done(&config);
     return code;

@@ -14,10 +14,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#ifdef AUTONOMY_HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/logger.h"
@@ -32,15 +28,6 @@
 #define LAST_ANSWERS_US 200000u /* for answers to leave before an exit at once */
 #define STALL_TIMEOUTS  4u      /* a loop turn longer than so many election timeouts is worth a line */
 #define PATH_BYTES      1200u
-
-static void notify_supervisor(const char *state)
-{
-#ifdef AUTONOMY_HAVE_SYSTEMD
-    (void)sd_notify(0, state);
-#else
-    (void)state;
-#endif
-}
 
 /** The loop ends after this turn. The first reason stays. */
 void node_finish(struct node *self, int code, const struct error *error)
@@ -140,15 +127,6 @@ void node_on_sweep(uv_timer_t *handle)
     stop_progress(self);
 }
 
-static void tell_supervisor_alive(struct node *self)
-{
-    uint64_t now = now_ms(&self->service);
-    if (self->supervisor_every_ms == 0 || now < self->supervisor_last_ms + self->supervisor_every_ms)
-        return;
-    self->supervisor_last_ms = now;
-    notify_supervisor("WATCHDOG=1");
-}
-
 void node_on_publish(uv_timer_t *handle)
 {
     struct node *self = handle->data;
@@ -157,7 +135,7 @@ void node_on_publish(uv_timer_t *handle)
     if (!founding_asks(self->founding))
         joining_turn(self->service.joining);
     flush_sometimes(&self->service);
-    tell_supervisor_alive(self);
+    supervisor_turn(&self->supervisor, &self->service);
 }
 
 /** A thread that notices when a turn of the loop takes too long. It only says so: the log's own thread and
@@ -186,6 +164,7 @@ void node_on_fatal(void *context, const struct error *error)
     struct node *self = context;
     atomic_store(&self->service.failed, true);
     log_error("node", "can't go on", "error=\"%s\"", error->message);
+    supervisor_say(&self->supervisor, "can't go on: %s", error->message);
     node_finish(self, EXIT_FATAL, error);
 }
 
@@ -223,7 +202,7 @@ static void stop_begin(struct node *self)
         return;
     log_info("node", "stopping", "changes=%u readers=%u acts=%u", service->change_count,
              service->confirm_count, service->act_count);
-    notify_supervisor("STOPPING=1");
+    supervisor_stopping(&self->supervisor);
     service->stopping = true;
     http_server_quiesce(self->http);
     status_publish(service);
@@ -343,13 +322,8 @@ static void serve(struct node *self)
             "api=%s wire=%s", service->config->api_listen, service->config->wire_listen);
     (void)uv_signal_start(&self->terminate, on_signal, SIGTERM);
     (void)uv_signal_start(&self->interrupt, on_signal, SIGINT);
-#ifdef AUTONOMY_HAVE_SYSTEMD
-    uint64_t watchdog_us = 0;
-    if (sd_watchdog_enabled(0, &watchdog_us) > 0)
-        self->supervisor_every_ms = watchdog_us / 3000;
-#endif
     CHECK(uv_thread_create(&self->watchdog, watch_stalls, self) == 0, "a thread needs only memory");
-    notify_supervisor("READY=1");
+    supervisor_ready(&self->supervisor);
     uv_run(&self->loop, UV_RUN_DEFAULT);
     atomic_store(&self->watchdog_ends, true);
     uv_thread_join(&self->watchdog);
@@ -363,6 +337,7 @@ int node_run(struct node *self, struct error *error)
     log_info("node", "starting", "name=%s version=%s commit=%s data_dir=%s pid=%d",
              self->service.config->name, NODE_VERSION, NODE_COMMIT, self->service.config->data_dir,
              (int)getpid());
+    supervisor_init(&self->supervisor);
     int code = steps_start(self, error);
     if (code == EXIT_CLEAN) {
         serve(self);

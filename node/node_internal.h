@@ -7,6 +7,7 @@
 #include "node/http/server.h"
 #include "node/internal.h"
 #include "node/node.h"
+#include "node/supervisor.h"
 
 struct founding;
 
@@ -31,7 +32,7 @@ struct node {
     uint64_t turn_from_ns,
         turn_idle_ns; /* when the last turn ended, and how long the loop had slept by then */
     _Atomic bool watchdog_ends;
-    uint64_t supervisor_every_ms, supervisor_last_ms; /* sd_notify WATCHDOG */
+    struct supervisor supervisor;
 };
 
 /* node.c */

@@ -388,9 +388,11 @@ int steps_start(struct node *self, struct error *error)
 {
     for (self->started = 0; self->started < STEPS; self->started++) {
         const struct step *step = &steps[self->started];
+        supervisor_say(&self->supervisor, "starting: %s", step->name);
         if (step->start(self, error) == ERROR_OK)
             continue;
         log_error("node", "can't start", "step=%s error=\"%s\"", step->name, error->message);
+        supervisor_say(&self->supervisor, "can't start: %s", error->message);
         return exit_code_of(error->code);
     }
     return EXIT_CLEAN;

@@ -95,7 +95,7 @@ class Node:
     def start(self, prefix=(), environment=None):
         assert self.process is None or self.process.poll() is not None
         log = open(self.log_path, "ab")
-        env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1", **(environment or {}))
+        env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1", **(environment or {})}
         self.process = subprocess.Popen([*prefix, str(BIN / "autonomyd"), "--config", str(self.config)], stdout=log, stderr=log,
                                         stdin=subprocess.DEVNULL, env=env)
         log.close()

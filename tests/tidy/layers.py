@@ -33,6 +33,7 @@ OWNERS = {
     r"curl/.*": ["node/*.c", "tools/autonomy/*"],
     r"cyaml/.*": ["node/config.c"],
     r"yaml\.h": ["node/config.c", "tools/autonomy/yaml.c"],
+    r"systemd/.*": ["node/supervisor.c"],
     r"zlib\.h": ["tools/autonomy/archive.c"],
     r"gnutls/.*": ["base/hash.c"],
     r"pthread\.h|threads\.h": ["base/worker.c", "base/kv.c", "node/*.c", "node/internal.h", "node/http/*"],

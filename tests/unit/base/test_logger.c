@@ -5,8 +5,10 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -113,12 +115,38 @@ static void values_are_quoted_when_needed(void **state)
     assert_string_equal(logger_quote("x", tiny, 1), "");
 }
 
+/* Goal: a line has its priority in front where the journal listens, and nowhere else.
+ * Method: JOURNAL_STREAM names stderr's file, then another one, then none. */
+static void journal_gets_priorities(void **state)
+{
+    struct stat status;
+    char named[64];
+    assert_int_equal(fstat(STDERR_FILENO, &status), 0);
+    snprintf(named, sizeof(named), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    assert_int_equal(setenv("JOURNAL_STREAM", named, 1), 0);
+    logger_open();
+    log_error("m", "bad", "a=%d", 1);
+    const char *line = read_text(*state);
+    assert_memory_equal(line, "<3>", 3);
+    assert_string_equal(line + 27, " error m bad a=1\n");
+    log_info("m", "good", "a=%d", 1);
+    assert_memory_equal(read_text(*state), "<6>", 3);
+    assert_int_equal(setenv("JOURNAL_STREAM", "1:1", 1), 0);
+    logger_open();
+    log_warn("m", "plain", "a=%d", 1);
+    assert_string_equal(read_text(*state) + 24, " warn m plain a=1\n");
+    assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
+    logger_open();
+    assert_string_equal(logger_prefix(LOGGER_ERROR), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(line_has_its_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(levels_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_event_is_one_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(journal_gets_priorities, set_up, tear_down),
         cmocka_unit_test(values_are_quoted_when_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,6 +101,7 @@ static void stall_is_seen_while_it_lasts(void **state)
     f->now_ms += 700;
     fixture_append(f, 2, 1, 1); /* waits behind it */
     assert_int_equal(log_stall_ms(f->log), 700);
+    assert_int_equal(log_busy_ms(f->log), 700);
     fake_worker_run(f->worker, 1);
     assert_int_equal(log_stall_ms(f->log), 0);
     fixture_run(f);
@@ -114,6 +115,7 @@ static void stall_is_seen_while_it_lasts(void **state)
         fixture_run(f);
     }
     assert_int_equal(log_stall_ms(f->log), 900);
+    assert_int_equal(log_busy_ms(f->log), 0); /* between two attempts: the thread lives */
     fake_disk_space("/n1/", UINT64_MAX);
     f->now_ms += 300;
     log_tick(f->log);

@@ -386,7 +386,8 @@ static void soak_ends_by_the_leaders_tick(void **state)
 }
 
 #ifdef AUTONOMY_HAVE_SYSTEMD
-/* Goal: a supervisor hears when requests are served, that the node lives, and when it stops.
+/* Goal: a supervisor hears what the start is at, then that requests are served, that the node lives, and when
+ * it stops.
  * Method: a datagram socket in place of systemd's, and a watchdog interval of 300 ms. */
 static void supervisor_is_told(void **state)
 {
@@ -408,15 +409,19 @@ static void supervisor_is_told(void **state)
         ssize_t length = recv(socket_fd, message, sizeof message - 1, 0);
         assert_true(length > 0);
         message[length] = 0;
-        if (!alive && strstr(message, "WATCHDOG=1"))
+        if (!alive && strstr(message, "WATCHDOG=1") && strstr(heard, "STATUS=leads; "))
             assert_int_equal(kill(fixture->node.pid, SIGTERM), 0);
-        alive = alive || strstr(message, "WATCHDOG=1");
+        alive = alive || (strstr(message, "WATCHDOG=1") && strstr(heard, "STATUS=leads; "));
         stopping = strstr(message, "STOPPING=1") != NULL;
         size_t used = strlen(heard);
         snprintf(heard + used, sizeof heard - used, "%s ", message);
     }
     assert_true(alive && stopping);
-    assert_int_equal(strncmp(heard, "READY=1 ", 8), 0);
+    const char *ready = strstr(heard, "READY=1"), *log = strstr(heard, "STATUS=starting: log");
+    assert_non_null(ready);
+    assert_non_null(log);
+    assert_true(log < ready && strstr(heard, "WATCHDOG=1") > ready && strstr(heard, "STOPPING=1") > ready);
+    assert_non_null(strstr(ready, ", members 1 "));
     assert_int_equal(test_node_wait(&fixture->node), EXIT_CLEAN);
     close(socket_fd);
 }

@@ -18,8 +18,9 @@ packages() {
         libcyaml-dev libyaml-dev libgnutls28-dev libsystemd-dev zlib1g-dev libcmocka-dev \
         ca-certificates curl jq util-linux procps
     if [ "${1:-}" = tests ]; then
-        printf '%s\n' python3 strace git clang-format
+        printf '%s\n' python3 strace git clang-format systemd debootstrap
     fi
+    case "${1:-}" in tests | package) printf '%s\n' dpkg-dev gzip ;; esac
     if [ "${1:-}" = etcd ]; then printf '%s\n' etcd-server; fi
 }
 

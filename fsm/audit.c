@@ -30,6 +30,24 @@ static const char *const source_names[] = {
     [AUDIT_CLI] = "cli",
 };
 
+const char *audit_category_name(uint32_t category)
+{
+    CHECK(category < AUDIT_CATEGORY_COUNT, "category %u", category);
+    return category_names[category];
+}
+
+const char *audit_outcome_name(uint32_t outcome)
+{
+    CHECK(outcome < AUDIT_OUTCOME_COUNT, "outcome %u", outcome);
+    return outcome_names[outcome];
+}
+
+const char *audit_source_name(uint32_t source)
+{
+    CHECK(source < AUDIT_SOURCE_COUNT, "source %u", source);
+    return source_names[source];
+}
+
 #define AUDIT(member, field_type, ...)                                                                       \
     {                                                                                                        \
         .name = #member, .type = (field_type), .offset = offsetof(struct audit_record, member), __VA_ARGS__  \

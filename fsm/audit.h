@@ -39,6 +39,11 @@ struct audit_record {
 
 extern const struct schema audit_schema;
 
+/** "rollout", "success", "cli": as they stand in JSON. */
+const char *audit_category_name(uint32_t category);
+const char *audit_outcome_name(uint32_t outcome);
+const char *audit_source_name(uint32_t source);
+
 /** The record's hash: over its msgpack form without `hash` (its prev_hash included). */
 void audit_hash(const struct audit_record *record, uint8_t out[DIGEST_BYTES]);
 

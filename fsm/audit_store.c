@@ -14,14 +14,6 @@
 /* The numbers stand in keys. */
 enum index_kind { INDEX_CATEGORY = 1, INDEX_EVENT = 2, INDEX_ACTOR = 3, INDEX_RESOURCE = 4 };
 
-static const char *category_name(uint32_t category)
-{
-    for (size_t i = 0; i < audit_schema.field_count; i++)
-        if (audit_schema.fields[i].offset == offsetof(struct audit_record, category))
-            return audit_schema.fields[i].names[category];
-    CHECK(false, "the audit table has no category");
-}
-
 static struct store_key index_prefix(enum index_kind kind, const char *value)
 {
     struct store_key key = store_key1('A', span_of(NULL, 0));
@@ -82,7 +74,7 @@ uint64_t audit_append(struct store *store, struct arena *arena, const struct aud
 
     const struct store_key key = store_key_u64('a', whole.seq);
     store_put_record(store, &key, &audit_schema, &whole);
-    index_put(store, INDEX_CATEGORY, category_name(whole.category), whole.seq);
+    index_put(store, INDEX_CATEGORY, audit_category_name(whole.category), whole.seq);
     index_put(store, INDEX_EVENT, whole.event_name, whole.seq);
     index_put(store, INDEX_ACTOR, whole.actor, whole.seq);
     index_put(store, INDEX_RESOURCE, whole.resource, whole.seq);

@@ -167,7 +167,8 @@ static void read_now(struct request *request)
     }
     if (stale(request))
         add_age(request);
-    answer_json(request, 200, json);
+    if (json != NULL)
+        answer_json(request, 200, json);
 }
 
 static void read_somewhere(struct request *request)

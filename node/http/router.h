@@ -23,6 +23,7 @@ struct route {
     const char *not_found; /* problem code when a view has no such thing */
     const char *query;     /* arguments that it takes beyond those of its kind, with blanks between */
     void (*serve)(struct request *request);
+    /** Sets `out`, or answers by itself when it isn't JSON. */
     enum error_code (*view)(struct request *request, struct view *view, json_t **out, struct error *error);
     /** Looks at the request before anything waits: may add to request->json or set request->parsed. */
     enum error_code (*prepare)(struct request *request, struct error *error);

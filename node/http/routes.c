@@ -100,7 +100,8 @@ static const struct route routes[] = {
      .kind = ROUTE_SCAN,
      .view = audit_query,
      .prepare = audit_query_check,
-     .query = "category event_type actor outcome source resource start_time end_time limit cursor order"},
+     .query = "category event_type actor outcome source resource start_time end_time limit cursor order "
+              "format"},
     {.method = "GET", .path = "/v1/audit/verify", .kind = ROUTE_WALK, .view = audit_verify},
     {.method = "GET",
      .path = "/v1/events",

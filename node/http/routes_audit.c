@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/schema.h"
-#include "fsm/audit.h"
+#include "fsm/audit_view.h"
 #include "node/http/body.h"
 #include "node/http/routes.h"
 
@@ -18,8 +18,11 @@ struct audit_page {
     bool oldest_first;
     uint64_t limit;
     uint64_t from_seq; /* 0: from the end that comes first */
-    json_t *items;
-    uint64_t next_seq; /* 0: none */
+    enum audit_format format;
+    json_t *items;      /* of AUDIT_FORMAT_JSON */
+    struct bytes lines; /* of the others */
+    uint64_t count;     /* records looked at */
+    uint64_t next_seq;  /* 0: none */
 };
 
 /* A cursor is the direction and where to go on: "d123" newest first, "a123" oldest first. */
@@ -57,6 +60,15 @@ static enum error_code read_filter(struct request *request, struct audit_filter 
     return code;
 }
 
+static enum error_code read_format(struct request *request, enum audit_format *format, struct error *error)
+{
+    const char *name = request_query(request, "format");
+    if (name == NULL || audit_format_find(name, format))
+        return ERROR_OK;
+    return error_set(error, ERROR_INVALID,
+                     "format: \"%s\" is none of json, jsonl, csv, rollback-jsonl, kill-switch-log", name);
+}
+
 enum error_code audit_query_check(struct request *request, struct error *error)
 {
     struct audit_page *page = arena_new(&request->arena, sizeof(*page));
@@ -69,6 +81,8 @@ enum error_code audit_query_check(struct request *request, struct error *error)
         code = read_cursor(cursor, page->oldest_first, &page->from_seq, error);
     if (code == ERROR_OK)
         code = read_filter(request, &page->filter, error);
+    if (code == ERROR_OK)
+        code = read_format(request, &page->format, error);
     if (page->limit == 0)
         page->limit = RECORDS_MOST;
     request->parsed = page;
@@ -78,31 +92,53 @@ enum error_code audit_query_check(struct request *request, struct error *error)
 static bool take_record(void *context, const struct audit_record *record)
 {
     struct audit_page *page = context;
-    if (json_array_size(page->items) == page->limit) {
+    if (page->count == page->limit) {
         page->next_seq = record->seq;
         return false;
     }
-    json_array_append_new(page->items, schema_to_json(&audit_schema, record));
+    page->count++;
+    if (page->format == AUDIT_FORMAT_JSON)
+        json_array_append_new(page->items, schema_to_json(&audit_schema, record));
+    else
+        (void)audit_format_record(page->format, record, &page->lines);
     return true;
+}
+
+static json_t *page_json(const struct audit_page *page, const char *next)
+{
+    json_t *json = json_object();
+    json_object_set(json, "items", page->items);
+    json_object_set_new(json, "next_cursor", next != NULL ? json_string(next) : json_null());
+    return json;
+}
+
+/* Pages put together are the whole export: only the first one has a head. */
+static void answer_lines(struct request *request, struct audit_page *page, const char *next)
+{
+    answer_raw(request, 200, audit_format_media_type(page->format), &page->lines);
+    if (next != NULL)
+        answer_header(request, "X-Autonomy-Next-Cursor", next);
 }
 
 enum error_code audit_query(struct request *request, struct view *view, json_t **out, struct error *error)
 {
     struct audit_page page = *(const struct audit_page *)request->parsed;
     page.items = json_array();
+    bytes_init(&page.lines, 0);
+    if (page.from_seq == 0)
+        audit_format_head(page.format, &page.lines);
     enum error_code code =
         view_audit(view, &page.filter, page.oldest_first, page.from_seq, take_record, &page, error);
-    if (code != ERROR_OK) {
-        json_decref(page.items);
-        return code;
-    }
-    *out = json_object();
-    json_object_set_new(*out, "items", page.items);
-    json_object_set_new(*out, "next_cursor",
-                        page.next_seq == 0
-                            ? json_null()
-                            : json_sprintf("%c%" PRIu64, page.oldest_first ? 'a' : 'd', page.next_seq));
-    return ERROR_OK;
+    const char *next = page.next_seq == 0 ? NULL
+                                          : arena_printf(&request->arena, "%c%" PRIu64,
+                                                         page.oldest_first ? 'a' : 'd', page.next_seq);
+    if (code == ERROR_OK && page.format == AUDIT_FORMAT_JSON)
+        *out = page_json(&page, next);
+    else if (code == ERROR_OK)
+        answer_lines(request, &page, next);
+    json_decref(page.items);
+    bytes_done(&page.lines);
+    return code;
 }
 
 struct chain_walk {

@@ -17,7 +17,7 @@ MAY_INCLUDE = {
     "node/http": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/service.h", "node/metrics.h"],
     "node": ["base/", "fsm/", "consensus/consensus.h", "consensus/machine.h", "node/http/server.h",
              "node/http/outcome.h"],
-    "tools": ["base/", "fsm/audit.h", "fsm/targets.h"],
+    "tools": ["base/", "fsm/audit.h", "fsm/audit_view.h", "fsm/targets.h"],
     "chaos": ["base/", "fsm/", "consensus/", "node/"],
 }
 

@@ -1,13 +1,9 @@
 /* `autonomy audit`: from the cluster, or from a node's folder when the cluster doesn't answer. */
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/check.h"
 #include "base/clock.h"
-#include "tools/autonomy/audit_folder.h"
+#include "tools/autonomy/audit_internal.h"
 #include "tools/autonomy/output.h"
 
 static const char *const filter_flags[][2] = {{"category", "category"},     {"event-type", "event_type"},
@@ -23,7 +19,7 @@ static uint64_t time_of(const struct cli *cli, const char *flag)
     return text && time_parse(text, &wall_ms) == 0 ? wall_ms : 0;
 }
 
-static struct audit_filter filter_of(const struct cli *cli)
+struct audit_filter audit_filter_of(const struct cli *cli)
 {
     return (struct audit_filter){.category = cli_value(cli, "category"),
                                  .event_type = cli_value(cli, "event-type"),
@@ -35,8 +31,8 @@ static struct audit_filter filter_of(const struct cli *cli)
                                  .end_ms = time_of(cli, "end-time")};
 }
 
-static enum cli_exit open_folder(struct cli *cli, const char *path, const struct audit_filter *filter,
-                                 struct audit_folder **out)
+enum cli_exit audit_open_folder(struct cli *cli, const char *path, const struct audit_filter *filter,
+                                struct audit_folder **out)
 {
     struct error error = {0};
     if (audit_filter_check(filter, &error) != ERROR_OK)
@@ -48,7 +44,7 @@ static enum cli_exit open_folder(struct cli *cli, const char *path, const struct
     return CLI_DONE;
 }
 
-static void tell_damage(struct cli *cli, const struct audit_damage *damage)
+void audit_tell_damage(struct cli *cli, const struct audit_damage *damage)
 {
     if (damage->lines > 0)
         fprintf(cli->err, "warning: %llu lines are no records and were left out; the first: %s\n",
@@ -60,11 +56,11 @@ static void tell_damage(struct cli *cli, const struct audit_damage *damage)
 
 static enum cli_exit query_folder(struct cli *cli, const char *path, json_t **out)
 {
-    struct audit_filter filter = filter_of(cli);
+    struct audit_filter filter = audit_filter_of(cli);
     struct audit_folder *folder = NULL;
     struct audit_damage damage;
     struct error error = {0};
-    enum cli_exit exit = open_folder(cli, path, &filter, &folder);
+    enum cli_exit exit = audit_open_folder(cli, path, &filter, &folder);
     if (exit != CLI_DONE)
         return exit;
     uint64_t limit = cli_number(cli, "limit"), most = limit > 0 ? limit : CLI_ROWS_MAX + 1;
@@ -72,7 +68,7 @@ static enum cli_exit query_folder(struct cli *cli, const char *path, json_t **ou
     audit_folder_close(folder);
     if (code != ERROR_OK)
         return cli_fail(cli, CLI_FAILED, "%s", error.message);
-    tell_damage(cli, &damage);
+    audit_tell_damage(cli, &damage);
     if (limit > 0 || json_array_size(*out) <= CLI_ROWS_MAX)
         return CLI_DONE;
     json_decref(*out);
@@ -82,7 +78,7 @@ static enum cli_exit query_folder(struct cli *cli, const char *path, json_t **ou
                     CLI_ROWS_MAX);
 }
 
-static const char *server_path(struct cli *cli, bool oldest_first)
+const char *audit_server_path(struct cli *cli, bool oldest_first)
 {
     const char *path = cli_read_path(cli, oldest_first ? "/v1/audit?order=asc" : "/v1/audit");
     for (size_t i = 0; i < sizeof filter_flags / sizeof filter_flags[0]; i++)
@@ -100,121 +96,15 @@ enum cli_exit run_audit_query(struct cli *cli)
     if (cli_number(cli, "limit") > CLI_ROWS_MAX)
         return cli_fail(cli, CLI_USAGE, "--limit takes at most %u; autonomy audit export has no limit",
                         CLI_ROWS_MAX);
-    enum cli_exit exit = folder ? query_folder(cli, folder, &records)
-                                : cli_list(cli, server_path(cli, false), cli_number(cli, "limit"), &records);
+    enum cli_exit exit =
+        folder ? query_folder(cli, folder, &records)
+               : cli_list(cli, audit_server_path(cli, false), cli_number(cli, "limit"), &records);
     if (exit == CLI_DONE && cli->json)
         json_print(cli, records);
     else if (exit == CLI_DONE)
         rows_print(cli, records, names, members, "no records");
     json_decref(records);
     return exit;
-}
-
-/* --- export: record by record, since a trail may be larger than memory --- */
-
-struct export
-{
-    struct cli *cli;
-    struct audit_filter filter;
-    FILE *out;
-    uint64_t count;
-    struct audit_damage damage;
-};
-
-static void export_record(struct export *self, const json_t *record)
-{
-    fputs(self->count++ > 0 ? ",\n" : "[\n", self->out);
-    if (json_dumpf(record, self->out, JSON_INDENT(2)) != 0)
-        clearerr(self->out); /* what is wrong with the file shows again when it is closed */
-}
-
-static bool export_visit(void *context, const struct audit_line *line)
-{
-    struct export *self = context;
-    if (audit_filter_match(&self->filter, line->record))
-        export_record(self, line->json);
-    return true;
-}
-
-static bool export_damaged(void *context, const char *where, const char *why)
-{
-    struct export *self = context;
-    if (self->damage.lines++ == 0)
-        snprintf(self->damage.first, sizeof self->damage.first, "%s: %s", where, why);
-    return true;
-}
-
-static enum cli_exit export_folder(struct export *self, const char *path)
-{
-    struct audit_walk walk = {.visit = export_visit, .damaged = export_damaged, .context = self};
-    struct audit_folder *folder = NULL;
-    enum cli_exit exit = open_folder(self->cli, path, &self->filter, &folder);
-    if (exit != CLI_DONE)
-        return exit;
-    struct error error = {0};
-    if (audit_folder_walk(folder, &walk, &error) != ERROR_OK)
-        exit = cli_fail(self->cli, CLI_FAILED, "%s", error.message);
-    self->damage.torn = walk.torn;
-    tell_damage(self->cli, &self->damage);
-    audit_folder_close(folder);
-    return exit;
-}
-
-static enum cli_exit export_server(struct export *self)
-{
-    const char *path = server_path(self->cli, true), *cursor = NULL;
-    do {
-        json_t *records = NULL;
-        size_t i;
-        json_t *record;
-        enum cli_exit exit = cli_page(self->cli, path, CLI_PAGE_ROWS, &cursor, &records);
-        if (exit != CLI_DONE)
-            return exit;
-        json_array_foreach(records, i, record) export_record(self, record);
-        json_decref(records);
-    } while (cursor);
-    return CLI_DONE;
-}
-
-static enum cli_exit export_all(struct export *self)
-{
-    const char *folder = cli_typed(self->cli, "audit-dir");
-    enum cli_exit exit = folder ? export_folder(self, folder) : export_server(self);
-    if (exit == CLI_DONE)
-        fputs(self->count > 0 ? "\n]\n" : "[]\n", self->out);
-    return exit;
-}
-
-/* The file gets its name when it is whole. */
-static enum cli_exit export_to_file(struct export *self, const char *path)
-{
-    const char *partial = arena_printf(&self->cli->arena, "%s.partial", path);
-    (void)unlink(partial); /* of an earlier try */
-    /* Who did what and why is not everybody's business. */
-    int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return cli_fail(self->cli, CLI_FAILED, "%s: %s", partial, strerror(errno));
-    self->out = fdopen(fd, "w");
-    CHECK(self->out, "out of memory");
-    enum cli_exit exit = export_all(self);
-    bool written = fflush(self->out) == 0 && !ferror(self->out);
-    written = fclose(self->out) == 0 && written;
-    if (exit == CLI_DONE && (!written || rename(partial, path) != 0))
-        exit = cli_fail(self->cli, CLI_FAILED, "%s: it can't be written: %s", path, strerror(errno));
-    if (exit != CLI_DONE)
-        (void)unlink(partial);
-    else
-        fprintf(self->cli->err, "%llu records written to %s\n", (unsigned long long)self->count, path);
-    return exit;
-}
-
-enum cli_exit run_audit_export(struct cli *cli)
-{
-    const char *path = cli_value(cli, "output");
-    struct export export = {.cli = cli, .filter = filter_of(cli), .out = cli->out};
-    if (path && (strcmp(path, "json") == 0 || strcmp(path, "text") == 0))
-        return cli_fail(cli, CLI_USAGE, "--output takes a file here; the format is --format %s", path);
-    return path ? export_to_file(&export, path) : export_all(&export);
 }
 
 /* --- verify --- */

@@ -272,9 +272,10 @@ static const struct flag audit_export[] = {AUDIT_ROWS,
                                            {.name = "format",
                                             .type = FLAG_CHOICE,
                                             .value = "FORMAT",
-                                            .choices = "json",
+                                            .choices = "json|jsonl|csv|rollback-jsonl|kill-switch-log",
                                             .fallback = "json",
-                                            .help = "an array of records"},
+                                            .help = "json: an array; jsonl: one record a line; csv: RFC "
+                                                    "4180; the others: the runbook's files"},
                                            {.name = "output",
                                             .type = FLAG_PATH,
                                             .value = "FILE",
@@ -514,6 +515,10 @@ const struct command command_table[] = {
      .summary = "Records, oldest first, all of them",
      .run = run_audit_export,
      .sets = {audit_export, server_read_long},
+     .detail = "rollback-jsonl holds one decision to roll back a line, kill-switch-log one line for each "
+               "activation and reset: the two files of the kill-switch runbook. csv cells hold exactly what "
+               "was recorded; a spreadsheet may take one that begins with =, +, - or @ for a formula: import "
+               "its columns as text. A file gets its name when it is whole.",
      .example = "autonomy audit export --format json > audit.json"},
     {.path = "audit verify",
      .summary = "Check the chain of hashes",

@@ -20,7 +20,10 @@ packages() {
     if [ "${1:-}" = tests ]; then
         printf '%s\n' python3 strace git clang-format systemd debootstrap
     fi
-    case "${1:-}" in tests | package) printf '%s\n' dpkg-dev gzip ;; esac
+    case "${1:-}" in tests | package) printf '%s
+' dpkg-dev gzip ;; esac
+    case "${1:-}" in tests | chaos) printf '%s
+' python3 iproute2 nftables ;; esac
     if [ "${1:-}" = etcd ]; then printf '%s\n' etcd-server; fi
 }
 

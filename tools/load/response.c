@@ -149,9 +149,11 @@ static size_t feed_line(struct response *self, const char *data, size_t bytes)
     return part + 1;
 }
 
-static size_t feed_body(struct response *self, size_t bytes)
+static size_t feed_body(struct response *self, const char *data, size_t bytes)
 {
     size_t part = bytes < self->left ? bytes : (size_t)self->left;
+    if (self->keep != NULL)
+        bytes_append(self->keep, data, part);
     self->left -= part;
     self->body_bytes += part;
     if (self->left == 0)
@@ -166,7 +168,7 @@ enum response_verdict response_feed(struct response *self, const char *data, siz
         if (self->phase == DONE)
             self->phase = bad(self, "bytes behind the response");
         else if (self->phase == BODY || self->phase == CHUNK)
-            used = feed_body(self, bytes);
+            used = feed_body(self, data, bytes);
         else
             used = feed_line(self, data, bytes);
         data += used;

@@ -1,4 +1,4 @@
-/* Reads HTTP/1.1 responses as they arrive, keeps the status and throws the body away.
+/* Reads HTTP/1.1 responses as they arrive, keeps the status, and the body where somebody wants it.
  *
  * Strict: a load generator that forgives would count broken answers as fast ones. Requests aren't pipelined,
  * so bytes behind a response are an error, too. */
@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct bytes;
 
 #define RESPONSE_LINE_BYTES_MAX 4096u
 #define RESPONSE_HEADERS_MAX    64u
@@ -19,6 +21,7 @@ struct response {
     bool keep_alive;     /* the connection may take another request */
     uint64_t body_bytes; /* without the framing of chunks */
     const char *why;     /* what is wrong with it, when it is bad */
+    struct bytes *keep;  /* set after response_init(): where the body goes; NULL: it is thrown away */
     /* how far it is */
     int phase;
     bool has_length, chunked;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "chaos/workload/objects.h"
 #include "chaos/workload/record.h"
 
 #define MS             1000000ull
@@ -195,6 +196,7 @@ static void send_request(struct client *client)
                  operation->method, operation->path, client->number);
     if (operation->request[0] != 0)
         bytes_printf(&client->request, "Idempotency-Key: %s\r\n", operation->request);
+    bytes_append_text(&client->request, operation->header);
     if (operation->body.length > 0)
         bytes_printf(&client->request, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
                      operation->body.length);
@@ -315,6 +317,8 @@ static bool look(struct client *client, uint64_t now, bool may_begin)
                  client->state == CLIENT_WAITING;
     if (client->busy && asked && now > operation->attempt_ns + operation->timeout_ns)
         broke(client, client->state != CLIENT_CONNECTING);
+    if (client->busy && is_stream(client) && now > operation->begin_ns + operation->stays_ns)
+        broke(client, true);
     if (now < client->wake_ns)
         return client->busy;
     if (!client->busy && may_begin) {
@@ -357,6 +361,7 @@ static uint32_t turn_all(struct driver *self, uint32_t from, uint32_t until, boo
 /* A kind of client whose operations are the preparations of all others; the first client is one for a while.
  */
 struct preparation {
+    const struct workload *own; /* of the client that does it */
     uint32_t workload, number;
     bool failed;
 };
@@ -366,8 +371,10 @@ static bool next_preparation(struct client *client, struct operation *out)
     struct preparation *at = client->memory;
     const struct workload *row;
     for (; (row = workload_at(at->workload)) != NULL; at->workload++, at->number = 0) {
-        if (row->prepare != NULL && row->prepare(client->driver, at->number, out)) {
-            driver_request_id(client, out);
+        if (row->prepare != NULL && (row == at->own || workload_clients(client->driver, row) > 0) &&
+            row->prepare(client->driver, at->number, out)) {
+            snprintf(out->request, sizeof out->request, "prepare-%s-%u-%u", client->driver->run, at->workload,
+                     at->number);
             return true;
         }
     }
@@ -385,7 +392,6 @@ static void preparation_done(struct client *client, struct operation *operation,
         fprintf(stderr, "chaos-workload: %s %s: %s\n", operation->method, operation->path, operation->code);
         at->failed = true;
     }
-    operation->request[0] = 0;
 }
 
 enum error_code driver_prepare(struct driver *self, struct error *error)
@@ -395,7 +401,7 @@ enum error_code driver_prepare(struct driver *self, struct error *error)
     struct client *client = &self->clients[0];
     const struct workload *own = client->workload;
     void *memory = client->memory;
-    struct preparation at = {0};
+    struct preparation at = {.own = own};
     client->workload = &preparing;
     client->memory = &at;
     uint64_t end = now_ns() + PREPARE_MS * MS;

@@ -51,7 +51,9 @@ struct operation {
     char path[PATH_BYTES];
     char request[NAME_BYTES]; /* its id; empty: a read */
     struct bytes body;
-    bool once; /* one attempt only, whatever comes of it */
+    char header[64];   /* one more, with CR LF; empty: none */
+    bool once;         /* one attempt only, whatever comes of it */
+    uint64_t stays_ns; /* a stream is left after so long */
     /* and what the history says of it */
     const char *kind;
     bool stale;

@@ -5,7 +5,8 @@
 
 #include "base/check.h"
 
-static const struct workload *const workloads[] = {&workload_register};
+static const struct workload *const workloads[] = {&workload_register, &workload_bank, &workload_switch,
+                                                   &workload_plan, &workload_events};
 
 const struct workload *workload_at(uint32_t index)
 {

@@ -3,10 +3,16 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "chaos/workload/objects.h"
+
 /* Names, keys and codes are ours or the node's stable ones: nothing in them needs escaping. */
 
 void record_begin(struct driver *driver)
 {
+    if (workload_clients(driver, &workload_register) == 0)
+        driver->registers = 0;
+    if (workload_clients(driver, &workload_bank) == 0)
+        driver->accounts = 0;
     for (uint32_t i = 0; i < driver->registers; i++)
         fprintf(driver->history, "{\"type\":\"register\",\"key\":\"%s-r%u\",\"version\":1}\n", driver->run,
                 i);

@@ -95,6 +95,10 @@ bool schema_peek_u64(struct span packed, uint32_t position, uint64_t *out);
  * arena's bound. */
 enum error_code schema_from_json(const struct schema *schema, const struct json_t *json, struct arena *arena,
                                  void *record, struct error *error) MUST_USE;
+/** The same for text in the one form that this program writes: compact, every field, in table order, maps in
+ * order of keys; of the types that lines have (no lists, structs or values). Several times faster.
+ * @return false: it isn't that, or doesn't fit the table; json_parse() and schema_from_json() can tell */
+bool schema_from_line(const struct schema *schema, struct span text, struct arena *arena, void *record);
 /** struct -> JSON object; the caller owns the reference. Never NULL. */
 struct json_t *schema_to_json(const struct schema *schema, const void *record);
 

@@ -55,6 +55,15 @@ def test_every_workload_runs_without_errors():
         assert "p999" in text and "errors      0" in text, text
 
 
+def test_the_check_of_the_audit_trail_is_measured():
+    figures = json.loads(bench("verify", "--records", "3000", "--output", "json").stdout)
+    for side in ("state", "folder"):
+        assert figures[side]["records"] == 3000 and figures[side]["seconds"] > 0 and figures[side]["times_sha256sum"] > 0, figures
+    assert figures["sha256sum"]["bytes"] > 3000 * 300, figures
+    assert bench("verify", "--clients", "3", check=False).returncode == 2
+    assert bench("--records", "3", check=False).returncode == 2
+
+
 def test_without_a_cluster_it_brings_its_own_and_takes_it_away():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="autonomy-bench-test-"))
     try:

@@ -105,7 +105,10 @@ static bool export_damaged(void *context, const char *where, const char *why)
 
 static enum cli_exit export_folder(struct export *self, const char *path)
 {
-    struct audit_walk walk = {.visit = export_visit, .damaged = export_damaged, .context = self};
+    struct audit_walk walk = {.visit = export_visit,
+                              .damaged = export_damaged,
+                              .context = self,
+                              .records_only = self->format != AUDIT_FORMAT_JSON};
     struct audit_folder *folder = NULL;
     enum cli_exit exit = audit_open_folder(self->cli, path, &self->filter, &folder);
     if (exit != CLI_DONE)

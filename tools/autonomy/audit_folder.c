@@ -12,8 +12,9 @@
 #include "base/check.h"
 #include "base/schema.h"
 
-#define BLOCK_BYTES        (1024u * 1024u) /* read at once from the end of a segment */
-#define SEGMENT_NAME_BYTES 16u             /* ten digits, ".jsonl" */
+#define BLOCK_BYTES        (1024u * 1024u) /* read at once */
+#define TEXT_BYTES         (BLOCK_BYTES + AUDIT_LINE_BYTES_MAX + 1u)
+#define SEGMENT_NAME_BYTES 16u /* ten digits, ".jsonl" */
 
 struct audit_folder {
     char *path;
@@ -89,12 +90,13 @@ struct segment {
     const char *name;
     bool last; /* of the folder: its last line may be torn */
     FILE *file;
-    char *text; /* the line at hand, or the block that is read backwards */
+    char *text;        /* blocks of the file */
+    size_t from, upto; /* forwards: what of them was read and not yet taken */
     struct arena arena;
 };
 
-static enum error_code segment_open(const struct audit_folder *self, uint32_t number, size_t text_bytes,
-                                    struct segment *out, struct error *error)
+static enum error_code segment_open(const struct audit_folder *self, uint32_t number, struct segment *out,
+                                    struct error *error)
 {
     char path[4096];
     if ((size_t)snprintf(path, sizeof path, "%s/%s", self->path, self->names[number]) >= sizeof path)
@@ -103,7 +105,7 @@ static enum error_code segment_open(const struct audit_folder *self, uint32_t nu
         .name = self->names[number], .last = number + 1 == self->count, .file = fopen(path, "re")};
     if (!out->file)
         return error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
-    out->text = memory_new(text_bytes);
+    out->text = memory_new(TEXT_BYTES);
     arena_init(&out->arena, 16ul * AUDIT_LINE_BYTES_MAX);
     return ERROR_OK;
 }
@@ -119,22 +121,25 @@ static enum error_code segment_close(const struct audit_folder *self, struct seg
                   : ERROR_OK;
 }
 
-/* Reads one line as a record. @return NULL after writing why */
-static json_t *read_record(struct span text, struct arena *arena, struct audit_record *record,
-                           struct error *error)
+/* Reads one line as a record. @param json  NULL: nobody asks for it  @return false after writing why */
+static bool read_record(struct span text, struct arena *arena, struct audit_record *record, json_t **json,
+                        struct error *error)
 {
-    json_t *json = NULL;
+    json_t *tree = NULL;
     if (text.bytes > AUDIT_LINE_BYTES_MAX) {
         (void)error_set(error, ERROR_CORRUPT, "the line is longer than %u bytes", AUDIT_LINE_BYTES_MAX);
-        return NULL;
+        return false;
     }
-    if (json_parse(text, &json, error) != ERROR_OK)
-        return NULL;
+    if (!json && schema_from_line(&audit_schema, text, arena, record))
+        return true;
+    if (json_parse(text, &tree, error) != ERROR_OK)
+        return false;
     *record = (struct audit_record){0};
-    if (schema_from_json(&audit_schema, json, arena, record, error) == ERROR_OK)
-        return json;
-    json_decref(json);
-    return NULL;
+    const bool good = schema_from_json(&audit_schema, tree, arena, record, error) == ERROR_OK;
+    if (good && json)
+        *json = json_incref(tree);
+    json_decref(tree);
+    return good;
 }
 
 /* One line to the walk. @param ended  it has its line break  @return false when the walk wants no more */
@@ -152,8 +157,8 @@ static bool take_line(struct segment *segment, struct span text, bool ended, con
     }
     if (walk->must_contain && !memmem(text.data, text.bytes, walk->must_contain, strlen(walk->must_contain)))
         return true;
-    json_t *json = read_record(text, &segment->arena, &record, &error);
-    if (json)
+    json_t *json = NULL;
+    if (read_record(text, &segment->arena, &record, walk->records_only ? NULL : &json, &error))
         more = walk->visit(walk->context, &(struct audit_line){&record, json, where});
     else
         more = walk->damaged(walk->context, where, error.message);
@@ -164,27 +169,51 @@ static bool take_line(struct segment *segment, struct span text, bool ended, con
 
 /* --- forwards --- */
 
-/* Fills segment->text. @return false at the end of the file */
-static bool next_line(struct segment *segment, size_t *length, bool *ended)
+/* Reads another block behind what is left. Of a line that is too long to be a record only as much is kept as
+ * tells so. @return false at the end of the file */
+static bool read_block(struct segment *segment)
 {
-    int c;
-    *length = 0;
-    while ((c = getc_unlocked(segment->file)) != EOF && c != '\n') {
-        if (*length <= AUDIT_LINE_BYTES_MAX) /* one past the bound tells that it was passed */
-            segment->text[(*length)++] = (char)c;
+    size_t left = segment->upto - segment->from;
+    if (left > AUDIT_LINE_BYTES_MAX)
+        left = AUDIT_LINE_BYTES_MAX + 1;
+    memmove(segment->text, segment->text + segment->from, left);
+    const size_t fresh = fread(segment->text + left, 1, BLOCK_BYTES, segment->file);
+    segment->from = 0;
+    segment->upto = left + fresh;
+    return fresh > 0;
+}
+
+/* The next line without its line break. @return false at the end of the file */
+static bool next_line(struct segment *segment, struct span *line, bool *ended)
+{
+    size_t looked = 0; /* at without finding one */
+    for (;;) {
+        const char *begin = segment->text + segment->from;
+        const size_t length = segment->upto - segment->from;
+        const char *end = length > looked ? memchr(begin + looked, '\n', length - looked) : NULL;
+        *ended = end != NULL;
+        *line = span_of(begin, end != NULL ? (size_t)(end - begin) : length);
+        if (end != NULL) {
+            segment->from += line->bytes + 1;
+            return true;
+        }
+        looked = length > AUDIT_LINE_BYTES_MAX ? AUDIT_LINE_BYTES_MAX + 1 : length;
+        if (read_block(segment))
+            continue;
+        *line = span_of(segment->text, segment->upto);
+        segment->from = segment->upto;
+        return line->bytes > 0;
     }
-    *ended = c == '\n';
-    return *ended || *length > 0;
 }
 
 static bool walk_forwards(struct segment *segment, struct audit_walk *walk)
 {
     char where[64];
-    size_t length;
+    struct span line;
     bool more = true, ended;
-    for (uint64_t number = 1; more && next_line(segment, &length, &ended); number++) {
+    for (uint64_t number = 1; more && next_line(segment, &line, &ended); number++) {
         snprintf(where, sizeof where, "%s:%llu", segment->name, (unsigned long long)number);
-        more = take_line(segment, span_of(segment->text, length), ended, where, walk);
+        more = take_line(segment, line, ended, where, walk);
     }
     return more;
 }
@@ -194,7 +223,7 @@ enum error_code audit_folder_walk(struct audit_folder *self, struct audit_walk *
     bool more = true;
     for (uint32_t i = 0; i < self->count && more; i++) {
         struct segment segment;
-        enum error_code code = segment_open(self, i, AUDIT_LINE_BYTES_MAX + 1, &segment, error);
+        enum error_code code = segment_open(self, i, &segment, error);
         if (code != ERROR_OK)
             return code;
         more = walk_forwards(&segment, walk);
@@ -260,7 +289,7 @@ enum error_code audit_folder_walk_back(struct audit_folder *self, struct audit_w
     bool more = true;
     for (uint32_t i = self->count; more && i-- > 0;) {
         struct segment segment;
-        enum error_code code = segment_open(self, i, BLOCK_BYTES + AUDIT_LINE_BYTES_MAX + 1, &segment, error);
+        enum error_code code = segment_open(self, i, &segment, error);
         if (code != ERROR_OK)
             return code;
         more = walk_backwards(&segment, walk);
@@ -391,7 +420,8 @@ static json_t *verify_report(const struct verify *verify, const struct audit_wal
 enum error_code audit_folder_verify(struct audit_folder *self, struct json_t **out, struct error *error)
 {
     struct verify verify = {0};
-    struct audit_walk walk = {.visit = verify_visit, .damaged = verify_damaged, .context = &verify};
+    struct audit_walk walk = {
+        .visit = verify_visit, .damaged = verify_damaged, .context = &verify, .records_only = true};
     enum error_code code = audit_folder_walk(self, &walk, error);
     if (code == ERROR_OK && verify.chain.records == 0 && verify.bad[0] == '\0')
         code =

@@ -3,16 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "tools/autonomy/client.h"
 #include "tools/autonomy/output.h"
+#include "tools/autonomy/screen.h"
 
 static void prepare_output(struct cli *cli)
 {
     const struct flag *flag = command_flag(cli->command, "output", 0);
     const char *no_colour = getenv("NO_COLOR");
     cli->json = flag && flag->type == FLAG_CHOICE && strcmp(cli_value(cli, "output"), "json") == 0;
-    cli->colour = isatty(fileno(cli->out)) && !(no_colour && *no_colour);
+    cli->colour = screen_able(cli->out) && !(no_colour && *no_colour);
 }
 
 static enum cli_exit check_operator(struct cli *cli)
@@ -51,8 +52,14 @@ static enum cli_exit run(struct cli *cli)
     if (exit != CLI_DONE || help)
         return exit;
     prepare_output(cli);
+    progress_init(&cli->progress, cli->err);
     exit = check_operator(cli);
-    return exit == CLI_DONE ? cli->command->run(cli) : exit;
+    if (exit == CLI_DONE)
+        exit = cli->command->run(cli);
+    progress_wipe(&cli->progress);
+    if (cli->client)
+        client_done(cli->client);
+    return exit;
 }
 
 int cli_run(int argc, char **argv, FILE *out, FILE *err)

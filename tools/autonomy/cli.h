@@ -11,16 +11,19 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+#include "tools/autonomy/progress.h"
+
 struct client;
 struct json_t;
 
 enum cli_exit {
     CLI_DONE = 0,
-    CLI_FAILED = 1,      /* refused or failed: the sentence is on stderr */
-    CLI_USAGE = 2,       /* wrong usage; nothing was sent */
-    CLI_UNREACHABLE = 3, /* no server reachable */
-    CLI_DENIED = 4,      /* not authorised */
-    CLI_UNKNOWN = 5      /* outcome unknown; repeating under the same request id is safe */
+    CLI_FAILED = 1,       /* refused or failed: the sentence is on stderr */
+    CLI_USAGE = 2,        /* wrong usage; nothing was sent */
+    CLI_UNREACHABLE = 3,  /* no server reachable */
+    CLI_DENIED = 4,       /* not authorised */
+    CLI_UNKNOWN = 5,      /* outcome unknown; repeating under the same request id is safe */
+    CLI_INTERRUPTED = 130 /* by Ctrl-C or SIGTERM, before anything was changed */
 };
 
 #define CLI_ARGUMENTS_MAX   512u          /* of one command line */
@@ -93,8 +96,9 @@ struct cli {
     const char *positional[CLI_POSITIONALS_MAX];
     uint32_t positional_count;
     FILE *out, *err;
-    bool json;             /* --output json */
-    bool colour;           /* on a terminal without NO_COLOR */
+    bool json;   /* --output json */
+    bool colour; /* on a terminal without NO_COLOR */
+    struct progress progress;
     struct client *client; /* made by the first call */
 };
 
@@ -217,6 +221,7 @@ enum cli_exit run_audit_export(struct cli *cli);
 enum cli_exit run_audit_verify(struct cli *cli);
 enum cli_exit run_events(struct cli *cli);
 enum cli_exit run_flags_watch(struct cli *cli);
+enum cli_exit run_top(struct cli *cli);
 enum cli_exit run_bundle(struct cli *cli);
 enum cli_exit run_version(struct cli *cli);
 enum cli_exit run_config_set(struct cli *cli);

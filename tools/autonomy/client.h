@@ -44,8 +44,14 @@ struct client {
     const char *principal;                     /* NULL: anonymous */
     char request_id[REQUEST_ID_BYTES_MAX + 1]; /* one for each invocation */
     uint64_t timeout_ms;
-    FILE *progress;   /* a terminal that shows waiting; NULL: none */
     bool member_sync; /* refresh the remembered members after an answer */
+    void *multi;      /* libcurl's, made by the first request: it keeps connections */
+    /* Called about ten times a second while a request is under way, with who is asked and for how long;
+     * false ends the waiting. May be NULL. */
+    bool (*look)(struct client *self, const char *url, uint64_t waited_ms);
+    void *look_context;
+    int wake_fd;  /* what can be read there ends a pause at once; -1: none */
+    bool stopped; /* `look` said no during the last client_send() */
 };
 
 struct client_answer {
@@ -54,6 +60,7 @@ struct client_answer {
     struct json_t *json; /* the body, owned; NULL unless it was JSON */
     char *text;          /* the body as it came, owned; NULL when there was none */
     const char *url;     /* who answered; NULL: nobody */
+    uint64_t index;      /* X-Autonomy-Index; 0 without */
     char code[64];       /* problem+json's, "" without */
     char message[1024];  /* what went wrong, a sentence */
 };
@@ -64,6 +71,7 @@ struct client_answer {
 enum error_code client_add(struct client *self, const char *list, bool remembered,
                            struct error *error) MUST_USE;
 void client_init(struct client *self, struct arena *arena, uint64_t timeout_ms);
+void client_done(struct client *self);
 
 /** One request with failover. @param body  JSON text or NULL */
 void client_send(struct client *self, const char *method, const char *path, const char *body,

@@ -300,6 +300,17 @@ static const struct flag flags_watch[] = {FOLLOW_ROWS, {0}};
 
 /* --- the rest --- */
 
+static const struct flag top[] = {
+    {.name = "interval",
+     .type = FLAG_DURATION,
+     .value = "DURATION",
+     .fallback = "1s",
+     .help = "time between two looks"},
+    {.name = "count",
+     .type = FLAG_NUMBER,
+     .value = "N",
+     .help = "end after N looks; 0: go on until ended; when absent 0 on a terminal, 1 elsewhere"},
+    {0}};
 static const struct flag bundle[] = {
     {.name = "output",
      .type = FLAG_PATH,
@@ -537,6 +548,17 @@ const struct command command_table[] = {
                "when none "
                "answers for --timeout. As JSON: one record a line.",
      .example = "autonomy events --category rollout,rollback"},
+    {.path = "top",
+     .summary = "The cluster on one screen: members, plans, kill switches, events",
+     .run = run_top,
+     .sets = {top, server_look, output_text},
+     .detail =
+         "Draws anew until q or Ctrl-C, and asks every member by itself: one that is dead or cut off shows "
+         "as "
+         "that, and the others' figures go on. Elsewhere than on a terminal it prints one look; as JSON, one "
+         "object a line. LAG is in log entries; READS/S and CHANGES/S are what that node was asked, WRITES "
+         "what was committed.",
+     .example = "autonomy top --interval 2s"},
     {.path = "support-bundle generate",
      .summary = "Collect what an investigation needs into one file",
      .run = run_bundle,

@@ -7,11 +7,12 @@
 
 #define EXIT_CODES                                                                                           \
     "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no server reachable, 4 not authorised,\n"     \
-    "5 outcome unknown (with the request id; repeating under it is safe)."
+    "5 outcome unknown (with the request id; repeating under it is safe), 130 interrupted."
 
 enum cli_exit cli_fail(struct cli *cli, enum cli_exit code, const char *format, ...)
 {
     va_list arguments;
+    progress_wipe(&cli->progress);
     va_start(arguments, format);
     fputs("autonomy: ", cli->err);
     vfprintf(cli->err, format, arguments);
@@ -161,7 +162,8 @@ void help_markdown(FILE *out)
           "| 0 | done |\n| 1 | refused or failed; the sentence is on stderr |\n| 2 | wrong usage; nothing "
           "was sent |\n"
           "| 3 | no server reachable |\n| 4 | not authorised |\n"
-          "| 5 | outcome unknown; stderr has the request id and the command to repeat, which is safe |\n",
+          "| 5 | outcome unknown; stderr has the request id and the command to repeat, which is safe |\n"
+          "| 130 | interrupted by Ctrl-C or SIGTERM; stderr says what was done by then |\n",
           out);
     for (uint32_t i = 0; i < command_count; i++)
         markdown_command(out, &command_table[i]);

@@ -114,7 +114,8 @@ static const char exit_status[] =
     ".TP\n2\nwrong usage; nothing was sent\n"
     ".TP\n3\nno server reachable\n"
     ".TP\n4\nnot authorised\n"
-    ".TP\n5\noutcome unknown; standard error has the request id and the command to repeat, which is safe\n";
+    ".TP\n5\noutcome unknown; standard error has the request id and the command to repeat, which is safe\n"
+    ".TP\n130\ninterrupted; standard error says what was done by then\n";
 
 static const char environment[] =
     ".SH ENVIRONMENT\n"

@@ -6,40 +6,45 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tools/autonomy/screen.h"
+
+/* Bytes of what steers a terminal at `text`: control characters, and what turns the direction of writing. */
+static size_t steering_at(const unsigned char *text)
+{
+    if (text[0] < 0x20 || text[0] == 0x7f)
+        return 1;
+    if (text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f) /* C1 */
+        return 2;
+    if (text[0] != 0xe2)
+        return 0;
+    bool marks =
+        text[1] == 0x80 && (text[2] == 0x8e || text[2] == 0x8f || (text[2] >= 0xa8 && text[2] <= 0xae));
+    bool isolates = text[1] == 0x81 && text[2] >= 0xa6 && text[2] <= 0xa9; /* U+2066 .. U+2069 */
+    return marks || isolates ? 3 : 0;
+}
 
 const char *printable(struct cli *cli, const char *text)
 {
-    size_t length = strlen(text);
+    size_t length = strlen(text), kept = 0;
     char *copy = arena_text(&cli->arena, text, length);
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)copy[i];
-        /* C1 control characters are two bytes in UTF-8: c2 80 .. c2 9f. */
-        bool c1 = c == 0xc2 && (unsigned char)copy[i + 1] >= 0x80 && (unsigned char)copy[i + 1] <= 0x9f;
-        if (c < 0x20 || c == 0x7f || c1)
-            copy[i] = '?';
-        if (c1)
-            copy[++i] = '?';
+    for (size_t i = 0; i < length;) {
+        size_t steering = steering_at((const unsigned char *)text + i);
+        copy[kept++] = steering ? '?' : text[i];
+        i += steering ? steering : 1;
     }
+    copy[kept] = '\0';
     return copy;
-}
-
-static uint32_t width_of(const char *text)
-{
-    uint32_t width = 0;
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
-    return width;
 }
 
 static const char *colour_of(const char *text)
 {
     static const struct {
         const char *word, *colour;
-    } words[] = {{"active", "32"},      {"completed", "32"}, {"healthy", "32"},  {"success", "32"},
-                 {"ok", "32"},          {"paused", "33"},    {"degraded", "33"}, {"warning", "33"},
-                 {"pending", "33"},     {"halted", "31"},    {"lost", "31"},     {"critical", "31"},
-                 {"rolled_back", "31"}, {"failure", "31"},   {"denied", "31"},   {"cancelled", "31"},
-                 {"leader", "1"}};
+    } words[] = {{"active", "32"},      {"completed", "32"},   {"healthy", "32"},   {"success", "32"},
+                 {"ok", "32"},          {"paused", "33"},      {"degraded", "33"},  {"warning", "33"},
+                 {"pending", "33"},     {"halted", "31"},      {"lost", "31"},      {"critical", "31"},
+                 {"rolled_back", "31"}, {"failure", "31"},     {"denied", "31"},    {"cancelled", "31"},
+                 {"leader", "1"},       {"unreachable", "31"}, {"no answer", "31"}, {"cut off", "31"}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcmp(words[i].word, text) == 0)
             return words[i].colour;
@@ -49,7 +54,7 @@ static const char *colour_of(const char *text)
 /* Prints a text and fills up to `width`; the last column stays ragged. */
 static void print_padded(const struct cli *cli, const char *text, uint32_t width, const char *colour)
 {
-    uint32_t own = width_of(text);
+    uint32_t own = screen_width(text);
     if (cli->colour && colour)
         fprintf(cli->out, "\033[%sm%s\033[0m", colour, text);
     else
@@ -86,9 +91,9 @@ void table_print(struct table *self, const char *empty)
     CHECK(self->columns > 0, "a table without columns");
     CHECK(self->cell_count % self->columns == 0, "%u cells in %u columns", self->cell_count, self->columns);
     for (uint32_t c = 0; c < self->columns; c++)
-        widths[c] = width_of(self->names[c]);
+        widths[c] = screen_width(self->names[c]);
     for (uint32_t i = 0; i < self->cell_count; i++) {
-        uint32_t width = width_of(self->cells[i]);
+        uint32_t width = screen_width(self->cells[i]);
         if (width > widths[i % self->columns])
             widths[i % self->columns] = width;
     }
@@ -214,7 +219,8 @@ static uint32_t widest_key(const struct json_t *object)
     const char *key;
     json_t *value;
     uint32_t width = 0;
-    json_object_foreach((json_t *)object, key, value) width = width_of(key) > width ? width_of(key) : width;
+    json_object_foreach((json_t *)object, key, value) width =
+        screen_width(key) > width ? screen_width(key) : width;
     return width;
 }
 

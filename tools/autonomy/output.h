@@ -1,6 +1,6 @@
 /* What people read: aligned tables, labelled values, and JSON.
  *
- * Widths count characters, not bytes. Control characters of a server's text are shown as '?', so that nothing
+ * Widths are what a terminal shows. Control characters of a server's text are shown as '?', so that nothing
  * a plan or a reason holds can steer the terminal. Colour is for the few words that decide something. */
 #pragma once
 

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "tools/autonomy/client.h"
 #include "tools/autonomy/config.h"
+#include "tools/autonomy/transfer.h"
 
 /* What to do next, by the server's code; the sentence before it is the server's own. */
 static const struct {
@@ -74,6 +75,9 @@ static void explain(struct cli *cli, struct client *client, const struct client_
         fprintf(cli->err,
                 "name another node: --orchestrator-url, or set AUTONOMY_ORCHESTRATOR_FALLBACK_URLS\n");
         break;
+    case CLI_INTERRUPTED:
+        cli_fail(cli, answer->exit, "interrupted; nothing was changed");
+        break;
     case CLI_UNKNOWN:
         cli_fail(cli, answer->exit, "outcome unknown: %s", answer->message);
         fprintf(
@@ -117,6 +121,16 @@ static enum error_code add_urls(struct cli *cli, struct client *client, struct e
     return ERROR_OK;
 }
 
+/* While a request is under way. */
+static bool look(struct client *client, const char *url, uint64_t waited_ms)
+{
+    struct cli *cli = client->look_context;
+    char text[PROGRESS_TEXT_BYTES];
+    snprintf(text, sizeof text, "waiting for %s", url);
+    progress_turn(&cli->progress, text, waited_ms);
+    return !interrupt_seen();
+}
+
 struct client *cli_client(struct cli *cli)
 {
     if (cli->client)
@@ -143,7 +157,8 @@ struct client *cli_client(struct cli *cli)
     if (request_id)
         snprintf(client->request_id, sizeof client->request_id, "%s", request_id);
     client->principal = cli_value(cli, "operator");
-    client->progress = isatty(fileno(cli->err)) ? cli->err : NULL;
+    client->look = look;
+    client->look_context = cli;
     client->member_sync = true;
     cli->client = client;
     return client;
@@ -167,7 +182,14 @@ enum cli_exit cli_call(struct cli *cli, const char *method, const char *path, co
     if (!client)
         return CLI_USAGE;
     struct client_answer answer;
+    bool change = transfer_is_change(method, path);
+    if (change)
+        interrupt_catch(); /* whoever interrupts a change is told whether it happened */
     client_send(client, method, path, body_text(cli, body), &answer);
+    if (change)
+        (void)interrupt_release();
+    if (!cli->progress.what[0])
+        progress_wipe(&cli->progress);
     enum cli_exit exit = answer.exit;
     if (exit != CLI_DONE)
         explain(cli, client, &answer);

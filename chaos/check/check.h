@@ -37,11 +37,12 @@ enum check_verdict {
 };
 
 struct check_options {
-    uint64_t steps_max;   /* of one search; 0: CHECK_STEPS_MAX */
+    uint64_t configurations_max; /* that one search remembers; 0: CHECK_CONFIGURATIONS_MAX */
     uint64_t seconds_max; /* of all searches together; 0: no bound in time, so that the verdict repeats */
     uint32_t required;    /* bits 1 << enum check_kind: must have found something to look at */
 };
-#define CHECK_STEPS_MAX 50000000ull
+/** 16 to 32 bytes each. */
+#define CHECK_CONFIGURATIONS_MAX 8000000ull
 
 struct check_result {
     enum check_verdict verdict;

@@ -181,6 +181,7 @@ static void one_round(struct consensus *self, bool *changed)
     handover_progress(self);
     snapshot_progress(self);
     confirm_progress(self);
+    confirm_applied(&self->confirm, self->applied_index); /* who waits for an index that is applied already */
 }
 
 /* Answers everything and tells the owner, once. */

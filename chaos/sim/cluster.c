@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "chaos/sim/cluster_disk.h"
 #include "chaos/sim/cluster_internal.h"
 
@@ -48,6 +49,9 @@ void __wrap_random_id(char out[33])
     hex_encode(bytes, sizeof bytes, out);
 }
 
+/* --- clocks: the world's own, and each node's, which may drift and jump
+ * ------------------------------------------- */
+
 static uint64_t monotonic_ms(void *context)
 {
     return ((struct cluster *)context)->now_ms;
@@ -61,6 +65,53 @@ static uint64_t wall_ms(void *context)
 static struct clock cluster_clock(struct cluster *self)
 {
     return (struct clock){.monotonic_ms = monotonic_ms, .wall_ms = wall_ms, .context = self};
+}
+
+static uint64_t node_ms(void *context)
+{
+    const struct cluster_node *node = context;
+    return node->clock_ms + (node->cluster->now_ms - node->clock_set_ms) * node->rate_ppm / 1000000;
+}
+
+static uint64_t node_wall_ms(void *context)
+{
+    const struct cluster_node *node = context;
+    return (uint64_t)((int64_t)CLUSTER_WALL_MS + (int64_t)node_ms(context) + node->wall_offset_ms);
+}
+
+static struct clock node_clock(struct cluster_node *node)
+{
+    return (struct clock){.monotonic_ms = node_ms, .wall_ms = node_wall_ms, .context = node};
+}
+
+/* When the node's clock will say `at_ms`. */
+static uint64_t world_ms(const struct cluster_node *node, uint64_t at_ms)
+{
+    uint64_t rate = node->rate_ppm;
+
+    if (at_ms == CONSENSUS_NEVER)
+        return CONSENSUS_NEVER;
+    return at_ms <= node->clock_ms
+               ? node->clock_set_ms
+               : node->clock_set_ms + ((at_ms - node->clock_ms) * 1000000 + rate - 1) / rate;
+}
+
+void cluster_set_clock(struct cluster *self, uint32_t number, uint32_t rate_ppm, int64_t wall_offset_ms)
+{
+    struct cluster_node *node = &self->nodes[number];
+    uint64_t now_ms = node_ms(node);
+
+    node->clock_ms = now_ms;
+    node->clock_set_ms = self->now_ms;
+    node->rate_ppm = rate_ppm;
+    node->wall_offset_ms = wall_offset_ms;
+    node->timer_ms = world_ms(node, node->timer_asked_ms);
+}
+
+uint64_t cluster_node_ms(const struct cluster *self, uint32_t node)
+{
+    struct cluster_node copy = self->nodes[node];
+    return node_ms(&copy);
 }
 
 void cluster_report(struct cluster *self, const char *format, ...)
@@ -91,7 +142,11 @@ struct cluster *cluster_new(const struct cluster_options *options)
     }
     self->random = options->seed * 0x2545f4914f6cdd1du + 0x9e3779b9u;
     self->now_ms = CLUSTER_START_MS;
-    self->committed = memory_zero(CLUSTER_INDEX_MAX, sizeof *self->committed);
+    self->machine = options->machine != NULL ? options->machine : &cluster_tiny;
+    if (self->options.election_timeout_ms == 0)
+        self->options.election_timeout_ms = ELECTION_TIMEOUT_MS;
+    if (self->options.heartbeat_ms == 0)
+        self->options.heartbeat_ms = HEARTBEAT_MS;
     self->proposals = memory_zero(CLUSTER_PROPOSALS_MAX, sizeof *self->proposals);
     struct fake_network_options network = {.clock = cluster_clock(self),
                                            .seed = options->seed,
@@ -151,7 +206,7 @@ bool cluster_end(struct cluster *self)
     for (uint32_t i = 0; i < self->count; i++) {
         if (self->nodes[i].consensus != NULL)
             cluster_stop(self, i);
-        cluster_free_stores(&self->nodes[i]);
+        self->machine->free(&self->nodes[i]);
     }
     check_end(self);
     bool held = self->violation[0] == '\0';
@@ -167,13 +222,67 @@ bool cluster_end(struct cluster *self)
     return held;
 }
 
+bool cluster_store_busy(struct cluster_node *node)
+{
+    return cluster_random(node->cluster, 200) == 0;
+}
+
+static struct record *committed_at(struct cluster *self, uint64_t index)
+{
+    if (index >= self->committed_capacity) {
+        uint64_t before = self->committed_capacity;
+        self->committed_capacity = index * 2 + 1024;
+        self->committed = memory_resize(self->committed, self->committed_capacity * sizeof *self->committed);
+        memset(self->committed + before, 0, (self->committed_capacity - before) * sizeof *self->committed);
+    }
+    return &self->committed[index];
+}
+
+/* A new entry stands where its proposer was told, and was not refused. */
+static void note_committed(struct cluster *self, uint64_t id, uint64_t index)
+{
+    struct proposal_note *note = &self->proposals[id];
+
+    if (note->committed != 0)
+        cluster_report(self, "proposal %" PRIu64 " is at %" PRIu64 " and at %" PRIu64, id, note->committed,
+                       index);
+    if (note->fate == CLUSTER_REFUSED)
+        cluster_report(self, "proposal %" PRIu64 " was refused and is at %" PRIu64, id, index);
+    note->committed = index;
+}
+
+void cluster_compare(struct cluster_node *node, const struct entry *entry, uint64_t id)
+{
+    struct cluster *self = node->cluster;
+    struct record *known = committed_at(self, entry->index);
+    struct record record = {.term = entry->term,
+                            .id = id,
+                            .hash = crc32c(0, entry->data.data, entry->data.bytes),
+                            .type = (uint8_t)entry->type};
+
+    if (known->type == 0) {
+        *known = record;
+        if (entry->index > self->committed_last)
+            self->committed_last = entry->index;
+        if (id != 0)
+            note_committed(self, id, entry->index);
+    } else if (known->type != record.type || known->term != record.term || known->hash != record.hash) {
+        cluster_report(self,
+                       "node %u applied at %" PRIu64 " term %" PRIu64
+                       " hash %08x; before it was term %" PRIu64 " hash %08x",
+                       node->number, entry->index, record.term, record.hash, known->term, known->hash);
+    }
+}
+
 /* --- nodes
  * ---------------------------------------------------------------------------------------------------------------
  */
 
 static void set_timer(void *context, uint64_t at_ms)
 {
-    ((struct cluster_node *)context)->timer_ms = at_ms;
+    struct cluster_node *node = context;
+    node->timer_asked_ms = at_ms;
+    node->timer_ms = world_ms(node, at_ms);
 }
 
 static void note_leader(struct cluster *self, struct cluster_node *node,
@@ -207,7 +316,9 @@ static void on_fatal(void *context, const struct error *error)
     struct cluster_node *node = context;
     node->cluster->fatals++;
     node->dead = true;
-    if (!node->cluster->options.expect_fatal || error->code != ERROR_IO)
+    if (node->cluster->options.watch.fatal != NULL)
+        node->cluster->options.watch.fatal(node->cluster->options.watch.context, node->number, error);
+    else if (!node->cluster->options.expect_fatal || error->code != ERROR_IO)
         cluster_report(node->cluster, "node %u can't go on: %s", node->number, error->message);
 }
 
@@ -216,31 +327,35 @@ static enum error_code open_node(struct cluster_node *node, struct error *error)
     struct cluster *self = node->cluster;
     uint32_t snapshot_entries = self->options.snapshot_entries;
     struct consensus_options options = {
-        .clock = cluster_clock(self),
+        .clock = node_clock(node),
         .folder = node->folder,
         .listen_address = node->address,
-        .election_timeout_ms = ELECTION_TIMEOUT_MS,
-        .heartbeat_ms = HEARTBEAT_MS,
-        .snapshot_entries = snapshot_entries == 0 ? CLUSTER_INDEX_MAX : snapshot_entries,
+        .election_timeout_ms = self->options.election_timeout_ms,
+        .heartbeat_ms = self->options.heartbeat_ms,
+        .snapshot_entries = snapshot_entries == 0 ? UINT32_MAX : snapshot_entries,
         .reserve_bytes = self->options.reserve_bytes,
-        .trailing_entries = snapshot_entries == 0 ? CLUSTER_INDEX_MAX : self->options.trailing_entries,
+        .trailing_entries = snapshot_entries == 0 ? UINT32_MAX : self->options.trailing_entries,
         .seed = self->options.seed * 31 + node->number * 7 + node->life * 1009,
         .rules_off = self->options.rules_off,
-        .machine = cluster_machine(node),
+        .machine = self->machine->interface(node),
         .set_timer = set_timer,
         .on_change = on_change,
         .on_fatal = on_fatal,
         .context = node};
 
-    node->timer_ms = CONSENSUS_NEVER;
+    node->timer_ms = node->timer_asked_ms = CONSENSUS_NEVER;
     node->life++;
     node->crashing = node->dead = false;
     enum error_code code = consensus_open(&options, &node->consensus, error);
     if (code != ERROR_OK)
         return code;
     node->id = consensus_node_id(node->consensus);
-    cluster_open_store(node, consensus_state_folder(node->consensus));
-    return ERROR_OK;
+    code = self->machine->open(node, consensus_state_folder(node->consensus), error);
+    if (code != ERROR_OK) {
+        consensus_close(node->consensus, NULL, NULL);
+        node->consensus = NULL;
+    }
+    return code;
 }
 
 static struct cluster_node *new_node(struct cluster *self)
@@ -249,7 +364,11 @@ static struct cluster_node *new_node(struct cluster *self)
 
     CHECK(self->count < CLUSTER_NODES_MAX, "%u nodes", self->count);
     struct cluster_node *node = &self->nodes[self->count];
-    *node = (struct cluster_node){.cluster = self, .number = self->count};
+    *node = (struct cluster_node){.cluster = self,
+                                  .number = self->count,
+                                  .rate_ppm = 1000000,
+                                  .clock_ms = self->now_ms,
+                                  .clock_set_ms = self->now_ms};
     self->count++;
     snprintf(node->disk, sizeof node->disk, "/node%u/", node->number);
     snprintf(node->folder, sizeof node->folder, "/node%u/log", node->number);
@@ -258,10 +377,22 @@ static struct cluster_node *new_node(struct cluster *self)
     return node;
 }
 
+static enum error_code start_node(struct cluster_node *node, struct error *error)
+{
+    const struct cluster_machine *machine = node->cluster->machine;
+    struct consensus_status status;
+    enum error_code code = ERROR_OK;
+
+    consensus_status(node->consensus, &status);
+    if (machine->identify != NULL)
+        code = machine->identify(node, status.cluster_id, status.generation, error);
+    return code == ERROR_OK ? consensus_start(node->consensus, error) : code;
+}
+
 static void start(struct cluster_node *node)
 {
     struct error error = {0};
-    CHECK(consensus_start(node->consensus, &error) == ERROR_OK, "%s", error.message);
+    CHECK(start_node(node, &error) == ERROR_OK, "%s", error.message);
 }
 
 uint32_t cluster_join(struct cluster *self)
@@ -341,7 +472,7 @@ void cluster_stop(struct cluster *self, uint32_t node)
 {
     cluster_hold_syncs(self, node, false);
     close_node(&self->nodes[node]);
-    self->nodes[node].store->flushed = self->nodes[node].store->count;
+    self->machine->close(&self->nodes[node], false);
 }
 
 /* The disk forgets what was not synced and takes nothing more; then closing only frees memory. */
@@ -354,7 +485,7 @@ void cluster_crash(struct cluster *self, uint32_t node)
     cluster_disk_crash(crashed->disk, cluster_random(self, 3));
     close_node(crashed);
     cluster_disk_repair(crashed->disk);
-    cluster_crash_stores(crashed);
+    self->machine->close(crashed, true);
 }
 
 enum error_code cluster_restart(struct cluster *self, uint32_t node, struct error *error)
@@ -366,9 +497,11 @@ enum error_code cluster_restart(struct cluster *self, uint32_t node, struct erro
         again->consensus = NULL;
         return code;
     }
-    code = consensus_start(again->consensus, error);
-    if (code != ERROR_OK)
+    code = start_node(again, error);
+    if (code != ERROR_OK) {
         close_node(again);
+        self->machine->close(again, false);
+    }
     return code;
 }
 
@@ -408,7 +541,7 @@ bool cluster_is_dead(const struct cluster *self, uint32_t node)
 void cluster_wipe_store(struct cluster *self, uint32_t node)
 {
     CHECK(self->nodes[node].consensus == NULL, "node %u is running", node);
-    cluster_free_stores(&self->nodes[node]);
+    self->machine->wipe(&self->nodes[node]);
     self->wipes++;
 }
 
@@ -438,6 +571,20 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static void tell(struct cluster *self, const char *kind, uint32_t node, uint64_t detail)
+{
+    if (self->options.watch.event != NULL)
+        self->options.watch.event(self->options.watch.context, kind, node, detail);
+}
+
+static uint32_t number_of(const struct cluster *self, uint64_t id)
+{
+    for (uint32_t i = 0; i < self->count; i++)
+        if (self->nodes[i].id == id)
+            return i;
+    return CLUSTER_NODES_MAX;
+}
+
 static void deliver(struct cluster *self)
 {
     uint64_t heard = fake_network_deliver(self->network);
@@ -445,6 +592,7 @@ static void deliver(struct cluster *self)
     for (uint32_t i = 0; i < self->count; i++)
         if (self->nodes[i].id == heard && self->nodes[i].consensus != NULL)
             consensus_turn(self->nodes[i].consensus);
+    tell(self, "frame", number_of(self, heard), 0);
 }
 
 /* The next thing that happens, if it happens until then. @return false: nothing does */
@@ -464,11 +612,14 @@ static bool step(struct cluster *self, uint64_t until_ms)
         deliver(self);
     } else if (worker_ms == at_ms) {
         cluster_disk_run();
+        tell(self, "disk", CLUSTER_NODES_MAX, 0);
     } else if (fetch_ms == at_ms) {
         cluster_fetch_run(self);
+        tell(self, "fetch", CLUSTER_NODES_MAX, 0);
     } else {
-        node->timer_ms = CONSENSUS_NEVER;
+        node->timer_ms = node->timer_asked_ms = CONSENSUS_NEVER;
         consensus_tick(node->consensus);
+        tell(self, "timer", node->number, 0);
     }
     return true;
 }

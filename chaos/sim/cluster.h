@@ -17,7 +17,23 @@
 #include "chaos/sim/fake_wire.h"
 #include "consensus/consensus.h"
 
-#define CLUSTER_NODES_MAX 9u
+#define CLUSTER_NODES_MAX 24u
+
+struct cluster_machine; /* a kind of state machine: cluster_machine.h */
+
+/* What the cluster tells whoever runs it, while it happens. Any member may be NULL. */
+struct cluster_watch {
+    void *context;
+    /** A node applied these entries; every one of them, on every node, also again after a restart. */
+    void (*applied)(void *context, uint32_t node, const struct entry *entries, uint32_t count,
+                    const struct result *results);
+    /** One thing happened, all that follows from it is done. */
+    void (*event)(void *context, const char *kind, uint32_t node, uint64_t detail);
+    /** Has this node applied that this id was removed? */
+    bool (*is_removed)(void *context, uint32_t node, uint64_t node_id);
+    /** A node said that it can't go on. */
+    void (*fatal)(void *context, uint32_t node, const struct error *error);
+};
 
 struct cluster_options {
     uint64_t seed;
@@ -29,6 +45,9 @@ struct cluster_options {
     bool keep_order;
     bool expect_fatal; /* a node that can't go on because of its disk is no violation */
     uint64_t reserve_bytes;
+    uint32_t election_timeout_ms, heartbeat_ms; /* 0: 300, 30 */
+    const struct cluster_machine *machine;      /* NULL: the tiny one, which remembers every entry */
+    struct cluster_watch watch;
 };
 
 struct cluster;
@@ -84,6 +103,10 @@ bool cluster_run_until(struct cluster *self, bool (*until)(struct cluster *self,
                        void *context, uint64_t ms);
 struct fake_network *cluster_network(struct cluster *self);
 /** Nodes of the mask reach each other and the others each other, and no one the other side. */
+/** The node's clocks: how fast its monotonic one runs, and how far its wall clock is off. */
+void cluster_set_clock(struct cluster *self, uint32_t node, uint32_t rate_ppm, int64_t wall_offset_ms);
+/** What nodes[node] calls now. */
+uint64_t cluster_node_ms(const struct cluster *self, uint32_t node);
 void cluster_partition(struct cluster *self, uint32_t mask);
 void cluster_cut(struct cluster *self, uint32_t from, uint32_t to, bool cut);
 void cluster_mend(struct cluster *self);

@@ -46,7 +46,7 @@ uint32_t cluster_await_leader(struct cluster *self, uint64_t ms)
 
 uint64_t cluster_applied(struct cluster *self, uint32_t node)
 {
-    return self->nodes[node].store == NULL ? 0 : self->nodes[node].store->count;
+    return self->nodes[node].consensus == NULL ? 0 : self->machine->applied(&self->nodes[node]);
 }
 
 const char *cluster_last_elected(struct cluster *self, uint32_t node)

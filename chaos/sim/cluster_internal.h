@@ -1,5 +1,5 @@
-/* What cluster.c (nodes and time), cluster_machine.c (the state machine) and cluster_ask.c (clients) share.
- */
+/* What cluster.c (nodes and time), cluster_fetch.c (state transfers), cluster_ask.c (clients) and the state
+ * machines share. */
 #pragma once
 
 #include "base/bytes.h"
@@ -13,27 +13,6 @@
 #define CLUSTER_START_MS      1000u
 #define CLUSTER_WALL_MS       1700000000000u
 
-/* One applied entry, as the store and the cluster's memory keep it. */
-struct record {
-    uint64_t term;
-    uint64_t id; /* of the proposal; 0: none */
-    uint32_t hash;
-    uint8_t type;
-};
-
-/* A state folder: records of index 1 on. */
-struct store {
-    char folder[32];
-    struct record *records;
-    uint64_t count, flushed; /* the first so many survive a power cut */
-    uint64_t configuration_index;
-    struct {
-        uint64_t index;
-        struct bytes payload;
-    } * changes; /* every configuration applied */
-    uint32_t change_count;
-};
-
 struct cluster_node {
     struct cluster *cluster;
     uint32_t number;
@@ -41,13 +20,41 @@ struct cluster_node {
     uint64_t id;
     struct consensus *consensus;
     bool crashing, paused, dead;
-    uint64_t timer_ms;
-    uint64_t life; /* how often it was opened */
-    struct store *stores[CLUSTER_STORES_MAX];
-    uint32_t store_count;
-    struct store *store; /* the open one */
+    uint64_t timer_ms, timer_asked_ms; /* the world's time, the node's */
+    uint64_t life;                     /* how often it was opened */
+    void *state;                       /* the machine's: what the node's disk and memory hold of it */
     char last_elected[64];
+    uint32_t rate_ppm;               /* of its clock: 1,000,000 is as fast as time */
+    uint64_t clock_ms, clock_set_ms; /* what it said when the rate was set, and when that was */
+    int64_t wall_offset_ms;
 };
+
+/* One applied entry, as the cluster's memory keeps it. */
+struct record {
+    uint64_t term;
+    uint64_t id; /* of the proposal; 0: none */
+    uint32_t hash;
+    uint8_t type;
+};
+
+/* A kind of state machine. `state` of a node is its own; it outlives the node's process, as a disk does. */
+struct cluster_machine {
+    struct machine (*interface)(struct cluster_node *node);
+    /** Opens the store in this folder of the node, made when missing; other folders are left from interrupted
+     * transfers: they go. */
+    enum error_code (*open)(struct cluster_node *node, const char *folder, struct error *error);
+    /** Whose it is: before consensus starts. NULL: it doesn't care. */
+    enum error_code (*identify)(struct cluster_node *node, const char *cluster_id, uint64_t generation,
+                                struct error *error);
+    void (*close)(struct cluster_node *node, bool crashed); /* a clean stop makes all of it durable */
+    void (*wipe)(struct cluster_node *node);                /* of a node that is not running */
+    void (*free)(struct cluster_node *node);                /* the disk goes */
+    uint64_t (*applied)(const struct cluster_node *node);
+    /** Copies what the source has applied into a folder of the node, durably, and says what it is. */
+    enum error_code (*copy)(struct cluster_node *node, const char *folder, struct cluster_node *source,
+                            struct machine_state *out, struct error *error);
+};
+extern const struct cluster_machine cluster_tiny;
 
 /* A state transfer under way. */
 struct fetch {
@@ -83,9 +90,10 @@ struct cluster {
     struct cluster_node nodes[CLUSTER_NODES_MAX];
     uint32_t count;
     char cluster_id[CLUSTER_ID_BYTES];
+    const struct cluster_machine *machine;
     struct fetch *fetches;
     struct record *committed; /* by index */
-    uint64_t committed_last;
+    uint64_t committed_last, committed_capacity;
     struct proposal_note *proposals;
     uint64_t proposal_count;
     uint64_t acknowledged_index; /* the highest */
@@ -99,11 +107,17 @@ struct cluster {
     char violation[512];
 };
 
-/* cluster_machine.c */
-struct machine cluster_machine(struct cluster_node *node);
-void cluster_open_store(struct cluster_node *node, const char *folder);
-void cluster_crash_stores(struct cluster_node *node);
-void cluster_free_stores(struct cluster_node *node);
+/** Every node must apply the same at one index, always: compares with what was applied there before.
+ * @param id  of the proposal in it; 0: none */
+void cluster_compare(struct cluster_node *node, const struct entry *entry, uint64_t id);
+/** Now and then a store is busy: the group comes again. */
+bool cluster_store_busy(struct cluster_node *node);
+
+/* cluster_fetch.c */
+void cluster_fetch(struct cluster_node *node, const char *folder, uint64_t index_min,
+                   void (*done)(void *done_context, const struct machine_state *state,
+                                const struct error *error),
+                   void *done_context);
 uint64_t cluster_fetch_next_ms(const struct cluster *self);
 void cluster_fetch_run(struct cluster *self);
 void cluster_forget_fetches(struct cluster_node *node);

@@ -1,5 +1,4 @@
-/* The state machine of the schedule tests: it remembers every entry, and compares with what others have
- * applied. */
+/* The state machine of the schedule tests: it remembers every entry. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "chaos/sim/cluster_internal.h"
+#include "chaos/sim/cluster_tiny.h"
 
 static struct store *store_new(const char *folder)
 {
@@ -43,83 +42,88 @@ static void store_change(struct store *store, uint64_t index, struct span payloa
     bytes_append(&store->changes[store->change_count++].payload, payload.data, payload.bytes);
 }
 
-static struct store *find_store(struct cluster_node *node, const char *folder)
+static struct tiny *tiny_of(const struct cluster_node *node)
 {
-    for (uint32_t i = 0; i < node->store_count; i++)
-        if (strcmp(node->stores[i]->folder, folder) == 0)
-            return node->stores[i];
+    return node->state;
+}
+
+static struct store *find_store(struct tiny *tiny, const char *folder)
+{
+    for (uint32_t i = 0; i < tiny->store_count; i++)
+        if (strcmp(tiny->stores[i]->folder, folder) == 0)
+            return tiny->stores[i];
     return NULL;
 }
 
-void cluster_open_store(struct cluster_node *node, const char *folder)
+static struct store *make_store(struct tiny *tiny, const char *folder)
 {
-    node->store = find_store(node, folder);
-    if (node->store == NULL) {
-        CHECK(node->store_count < CLUSTER_STORES_MAX, "%u stores", node->store_count);
-        node->store = store_new(folder);
-        node->stores[node->store_count++] = node->store;
+    struct store *store = find_store(tiny, folder);
+
+    if (store == NULL) {
+        CHECK(tiny->store_count < CLUSTER_STORES_MAX, "%u stores", tiny->store_count);
+        store = store_new(folder);
+        tiny->stores[tiny->store_count++] = store;
     }
-    /* Others are left from interrupted transfers. */
-    for (uint32_t i = node->store_count; i > 0; i--) {
-        if (node->stores[i - 1] == node->store)
-            continue;
-        store_free(node->stores[i - 1]);
-        node->stores[i - 1] = node->stores[--node->store_count];
-    }
+    return store;
 }
 
-void cluster_free_stores(struct cluster_node *node)
+static enum error_code tiny_open(struct cluster_node *node, const char *folder, struct error *error)
 {
-    for (uint32_t i = 0; i < node->store_count; i++)
-        store_free(node->stores[i]);
-    node->store_count = 0;
-    node->store = NULL;
+    (void)error;
+    if (node->state == NULL)
+        node->state = memory_zero(1, sizeof(struct tiny));
+    struct tiny *tiny = node->state;
+    tiny->store = make_store(tiny, folder);
+    for (uint32_t i = tiny->store_count; i > 0; i--) {
+        if (tiny->stores[i - 1] == tiny->store)
+            continue;
+        store_free(tiny->stores[i - 1]);
+        tiny->stores[i - 1] = tiny->stores[--tiny->store_count];
+    }
+    return ERROR_OK;
+}
+
+static void tiny_wipe(struct cluster_node *node)
+{
+    struct tiny *tiny = node->state;
+
+    for (uint32_t i = 0; i < tiny->store_count; i++)
+        store_free(tiny->stores[i]);
+    *tiny = (struct tiny){0};
+}
+
+static void tiny_free(struct cluster_node *node)
+{
+    if (node->state == NULL)
+        return;
+    tiny_wipe(node);
+    free(node->state);
+    node->state = NULL;
 }
 
 /* A power cut keeps what was flushed, and perhaps more, always a prefix. */
-void cluster_crash_stores(struct cluster_node *node)
+static void tiny_close(struct cluster_node *node, bool crashed)
 {
-    struct store *store = node->store;
-    uint64_t kept = store->flushed + cluster_random(node->cluster, store->count - store->flushed + 1);
+    struct store *store = tiny_of(node)->store;
 
-    store_cut(store, kept);
+    if (crashed)
+        store_cut(store, store->flushed + cluster_random(node->cluster, store->count - store->flushed + 1));
+    else
+        store->flushed = store->count;
 }
 
-/* Every node must apply the same at one index, always. */
-static void compare(struct cluster_node *node, uint64_t index, const struct record *record)
+static uint64_t tiny_applied(const struct cluster_node *node)
 {
-    struct cluster *self = node->cluster;
-    struct record *known = &self->committed[index];
-
-    CHECK(index < CLUSTER_INDEX_MAX, "index %" PRIu64, index);
-    if (known->type == 0) {
-        *known = *record;
-        if (index > self->committed_last)
-            self->committed_last = index;
-        if (record->id == 0)
-            return;
-        struct proposal_note *note = &self->proposals[record->id];
-        if (note->committed != 0)
-            cluster_report(self, "proposal %" PRIu64 " is at %" PRIu64 " and at %" PRIu64, record->id,
-                           note->committed, index);
-        if (note->fate == CLUSTER_REFUSED)
-            cluster_report(self, "proposal %" PRIu64 " was refused and is at %" PRIu64, record->id, index);
-        note->committed = index;
-    } else if (known->type != record->type || known->term != record->term || known->hash != record->hash) {
-        cluster_report(self,
-                       "node %u applied at %" PRIu64 " term %" PRIu64
-                       " hash %08x; before it was term %" PRIu64 " hash %08x",
-                       node->number, index, record->term, record->hash, known->term, known->hash);
-    }
+    return node->state == NULL || tiny_of(node)->store == NULL ? 0 : tiny_of(node)->store->count;
 }
 
 static enum error_code machine_apply(void *context, const struct entry *entries, uint32_t count,
                                      struct result *results, struct error *error)
 {
     struct cluster_node *node = context;
-    struct store *store = node->store;
+    struct store *store = tiny_of(node)->store;
 
-    if (cluster_random(node->cluster, 200) == 0)
+    if (cluster_store_busy(node))
         return error_set(error, ERROR_BUSY, "the store is busy");
     for (uint32_t i = 0; i < count; i++) {
         const struct entry *entry = &entries[i];
@@ -139,7 +143,7 @@ static enum error_code machine_apply(void *context, const struct entry *entries,
         store->count++;
         if (entry->type == ENTRY_CHANGE)
             store_change(store, entry->index, entry->data);
-        compare(node, entry->index, record);
+        cluster_compare(node, entry, record->id);
         results[i] = (struct result){.index = entry->index};
     }
     return ERROR_OK;
@@ -162,7 +166,7 @@ static void describe(const struct cluster *self, const struct store *store, stru
 static void machine_describe(void *context, struct machine_state *out)
 {
     const struct cluster_node *node = context;
-    describe(node->cluster, node->store, out);
+    describe(node->cluster, tiny_of(node)->store, out);
 }
 
 static enum error_code machine_flush(void *context, struct error *error)
@@ -172,7 +176,7 @@ static enum error_code machine_flush(void *context, struct error *error)
     (void)error;
     if (node->crashing)
         return ERROR_OK;
-    node->store->flushed = node->store->count;
+    tiny_of(node)->store->flushed = tiny_of(node)->store->count;
     node->cluster->flushes++;
     return ERROR_OK;
 }
@@ -190,33 +194,22 @@ static void machine_fetch(void *context, const char *folder, uint64_t index_min,
                                        const struct error *error),
                           void *done_context)
 {
-    struct cluster_node *node = context;
-    struct fetch *fetch = memory_zero(1, sizeof *fetch);
-
-    *fetch = (struct fetch){.next = node->cluster->fetches,
-                            .due_ms = node->cluster->now_ms + 1 + cluster_random(node->cluster, 100),
-                            .life = node->life,
-                            .index_min = index_min,
-                            .node = node,
-                            .done = done,
-                            .context = done_context};
-    snprintf(fetch->folder, sizeof fetch->folder, "%s", folder);
-    node->cluster->fetches = fetch;
+    cluster_fetch(context, folder, index_min, done, done_context);
 }
 
 static enum error_code machine_install(void *context, const char *folder, struct error *error)
 {
     struct cluster_node *node = context;
-    struct store *store = find_store(node, folder);
+    struct store *store = find_store(node->state, folder);
 
     if (store == NULL)
         return error_set(error, ERROR_NOT_FOUND, "no folder %s", folder);
-    node->store = store;
+    tiny_of(node)->store = store;
     node->cluster->installs++;
     return ERROR_OK;
 }
 
-struct machine cluster_machine(struct cluster_node *node)
+static struct machine tiny_interface(struct cluster_node *node)
 {
     return (struct machine){.context = node,
                             .apply = machine_apply,
@@ -227,91 +220,27 @@ struct machine cluster_machine(struct cluster_node *node)
                             .install = machine_install};
 }
 
-/* --- state transfers
- * ------------------------------------------------------------------------------------------------- */
-
-uint64_t cluster_fetch_next_ms(const struct cluster *self)
+static enum error_code tiny_copy(struct cluster_node *node, const char *folder,
+                                 struct cluster_node *source_node, struct machine_state *out,
+                                 struct error *error)
 {
-    uint64_t at_ms = UINT64_MAX;
+    const struct store *source = tiny_of(source_node)->store;
+    struct store *store = make_store(node->state, folder);
 
-    for (const struct fetch *fetch = self->fetches; fetch != NULL; fetch = fetch->next)
-        if (fetch->due_ms < at_ms)
-            at_ms = fetch->due_ms;
-    return at_ms;
-}
-
-/* Any other node that has applied enough may serve. */
-static const struct store *find_source(struct cluster *self, const struct fetch *fetch)
-{
-    uint32_t start = (uint32_t)cluster_random(self, self->count);
-
-    for (uint32_t i = 0; i < self->count; i++) {
-        const struct cluster_node *node = &self->nodes[(start + i) % self->count];
-        if (node != fetch->node && node->consensus != NULL && !node->paused &&
-            node->store->count >= fetch->index_min)
-            return node->store;
-    }
-    return NULL;
-}
-
-static void copy_store(struct cluster_node *node, const char *folder, const struct store *source)
-{
-    struct store *store = find_store(node, folder);
-
-    if (store == NULL) {
-        CHECK(node->store_count < CLUSTER_STORES_MAX, "%u stores", node->store_count);
-        store = node->stores[node->store_count++] = store_new(folder);
-    }
+    (void)error;
     store_cut(store, 0);
     memcpy(store->records, source->records, source->count * sizeof *source->records);
     store->count = store->flushed = source->count;
     for (uint32_t i = 0; i < source->change_count; i++)
         store_change(store, source->changes[i].index, bytes_span(&source->changes[i].payload));
+    describe(node->cluster, source, out);
+    return ERROR_OK;
 }
 
-static void finish_fetch(struct cluster *self, struct fetch *fetch)
-{
-    const struct store *source = find_source(self, fetch);
-    struct machine_state state;
-    struct error error = {0};
-
-    if (fetch->life != fetch->node->life || fetch->node->consensus == NULL)
-        return;
-    if (source == NULL) {
-        error_set(&error, ERROR_UNAVAILABLE, "no node has applied %" PRIu64, fetch->index_min);
-        fetch->done(fetch->context, NULL, &error);
-        return;
-    }
-    copy_store(fetch->node, fetch->folder, source);
-    describe(self, source, &state);
-    fetch->done(fetch->context, &state, NULL);
-}
-
-void cluster_fetch_run(struct cluster *self)
-{
-    struct fetch **at = &self->fetches;
-
-    while (*at != NULL && (*at)->due_ms > self->now_ms)
-        at = &(*at)->next;
-    if (*at == NULL)
-        return;
-    struct fetch *fetch = *at;
-    *at = fetch->next;
-    finish_fetch(self, fetch);
-    free(fetch);
-}
-
-void cluster_forget_fetches(struct cluster_node *node)
-{
-    struct fetch **at = &node->cluster->fetches;
-
-    while (*at != NULL) {
-        struct fetch *fetch = *at;
-        if (fetch->node != node) {
-            at = &fetch->next;
-            continue;
-        }
-        *at = fetch->next;
-        free(fetch);
-    }
-}
+const struct cluster_machine cluster_tiny = {.interface = tiny_interface,
+                                             .open = tiny_open,
+                                             .close = tiny_close,
+                                             .wipe = tiny_wipe,
+                                             .free = tiny_free,
+                                             .applied = tiny_applied,
+                                             .copy = tiny_copy};

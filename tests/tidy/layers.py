@@ -28,7 +28,7 @@ OWNERS = {
     r"jansson\.h": ["base/schema*.c", "fsm/*view*.c", "fsm/targets.c", "node/*.c", "node/http/*", "tools/autonomy/*",
                    "chaos/*/*"],
     r"raft\.h|raft/.*": ["consensus/engine*"],
-    r"uv\.h": ["base/worker.c", "consensus/wire.c", "consensus/wire_*", "node/*.c", "node/internal.h", "chaos/*"],
+    r"uv\.h": ["base/worker.c", "consensus/wire.c", "consensus/wire_*", "node/*.c", "node/internal.h", "chaos/*/*"],
     r"microhttpd\.h": ["node/http/*"],
     r"curl/.*": ["node/*.c", "tools/autonomy/*"],
     r"cyaml/.*": ["node/config.c"],

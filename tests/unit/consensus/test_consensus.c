@@ -264,6 +264,24 @@ static void follower_waits_for_an_index(void **state)
     done(cluster);
 }
 
+/* Goal: who waits for an index that is applied already waits for nothing. (The simulator's seed 5.)
+ * Method: a wait on an idle follower, where nothing is applied in the meantime. */
+static void wait_for_an_applied_index_ends_at_once(void **state)
+{
+    struct cluster *cluster = form(3);
+    uint32_t follower = other_than(cluster_await_leader(cluster, 1000));
+    uint64_t applied = cluster_applied(cluster, follower), seen = 0;
+
+    (void)state;
+    assert_int_equal(consensus_wait(cluster_node(cluster, follower), applied, cluster_now_ms(cluster) + 500,
+                                    note_index, &seen, NULL),
+                     ERROR_OK);
+    cluster_run(cluster, 5);
+    assert_int_equal(seen, applied);
+    assert_int_equal(cluster_applied(cluster, follower), applied);
+    done(cluster);
+}
+
 /* --- handover
  * ---------------------------------------------------------------------------------------------------------------
  */
@@ -613,6 +631,7 @@ int main(void)
         cmocka_unit_test(power_cut_of_all_loses_nothing_acknowledged),
         cmocka_unit_test(follower_refuses_and_names_the_leader),
         cmocka_unit_test(follower_waits_for_an_index),
+        cmocka_unit_test(wait_for_an_applied_index_ends_at_once),
         cmocka_unit_test(handover_is_quick_and_loses_nothing),
         cmocka_unit_test(failed_handover_leaves_the_leader_in_office),
         cmocka_unit_test(handover_needs_a_reachable_successor),

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "chaos/sim/cluster_internal.h"
+#include "chaos/sim/cluster_tiny.h"
 #include "chaos/sim/fake_disk.h"
 
 static const char other_cluster[] = "0123456789abcdef0123456789abcdef";
@@ -127,15 +127,16 @@ static void foreign_stores_are_refused(void **state)
     cluster_propose(cluster, cluster_await_leader(cluster, 1000));
     cluster_settle(cluster, 1000);
     cluster_stop(cluster, 1);
-    uint64_t count = node->store->count;
-    node->store->count = count + 3;
+    struct store *store = ((struct tiny *)node->state)->store;
+    uint64_t count = store->count;
+    store->count = count + 3;
     assert_int_equal(cluster_restart(cluster, 1, &error), ERROR_CORRUPT);
     assert_non_null(strstr(error.message, "under a new id"));
-    node->store->count = count;
-    node->store->records[count - 1].term++;
+    store->count = count;
+    store->records[count - 1].term++;
     assert_int_equal(cluster_restart(cluster, 1, &error), ERROR_CORRUPT);
     assert_non_null(strstr(error.message, "not of one history"));
-    node->store->records[count - 1].term--;
+    store->records[count - 1].term--;
     char right[CLUSTER_ID_BYTES];
     memcpy(right, cluster->cluster_id, sizeof right);
     memcpy(cluster->cluster_id, other_cluster, sizeof other_cluster);

@@ -1,0 +1,62 @@
+/* What a seed draws for itself. Each seed uses some of the faults only: a run with all of them at once hides
+ * what two alone would show. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "chaos/sim/sim_internal.h"
+
+#define STREAM_CONFIG 1u
+
+static void draw_faults(struct random *random, uint32_t allowed, uint32_t *out)
+{
+    uint32_t share = random_between(random, 10, 90);
+
+    *out = 0;
+    for (uint32_t kind = 0; sim_fault_name(kind) != NULL; kind++)
+        if (random_chance(random, share) && (allowed >> kind & 1) != 0)
+            *out |= 1u << kind;
+}
+
+void config_draw(const struct sim_options *options, struct sim_config *out)
+{
+    struct random random = random_of(options->seed, STREAM_CONFIG);
+    static const uint32_t nodes[] = {1, 2, 3, 3, 3, 4, 5, 5, 6, 7};
+
+    *out = (struct sim_config){.nodes = nodes[random_below(&random, 10)]};
+    out->clients = random_between(&random, 1, SIM_CLIENTS_MAX);
+    out->election_timeout_ms = random_chance(&random, 50) ? 300 : random_between(&random, 100, 1000);
+    out->heartbeat_ms = out->election_timeout_ms / random_between(&random, 8, 12);
+    out->snapshot_entries = random_scale(&random, 8, 2000);
+    out->trailing_entries = random_scale(&random, 0, 1) == 0 ? 0 : random_scale(&random, 1, 200);
+    out->delay_min_ms = random_below(&random, 3);
+    out->delay_max_ms = out->delay_min_ms + random_scale(&random, 1, out->election_timeout_ms / 8);
+    out->sync_max_ms = random_scale(&random, 1, 20) - 1;
+    out->loss_ppm = random_chance(&random, 50) ? 0 : random_scale(&random, 100, 20000);
+    out->double_ppm = random_chance(&random, 50) ? 0 : random_scale(&random, 100, 100000);
+    out->keep_order = random_chance(&random, 30);
+    out->think_ms = random_between(&random, 50, 1500);
+    out->burst = random_chance(&random, 70) ? 1 : random_between(&random, 2, 12);
+    out->fault_every_ms = random_scale(&random, 300, 15000);
+    out->fault_lasts_ms = random_scale(&random, 50, 8000);
+    out->restart_ms = random_scale(&random, 10, 4000);
+    draw_faults(&random, options->faults, &out->faults);
+    if (options->nodes != 0)
+        out->nodes = options->nodes;
+}
+
+void config_print(const struct sim_config *config)
+{
+    fprintf(stderr,
+            "drawn: %u nodes, %u clients (think %u ms, burst %u), election %u ms, heartbeat %u ms, snapshot "
+            "every %u entries, %u trailing, delay %u..%u ms%s, sync to %u ms, loss %u ppm, double %u ppm, "
+            "a fault every %u ms for %u ms, restart after %u ms; kinds:",
+            config->nodes, config->clients, config->think_ms, config->burst, config->election_timeout_ms,
+            config->heartbeat_ms, config->snapshot_entries, config->trailing_entries, config->delay_min_ms,
+            config->delay_max_ms, config->keep_order ? " in order" : "", config->sync_max_ms,
+            config->loss_ppm, config->double_ppm, config->fault_every_ms, config->fault_lasts_ms,
+            config->restart_ms);
+    for (uint32_t kind = 0; sim_fault_name(kind) != NULL; kind++)
+        if ((config->faults >> kind & 1) != 0)
+            fprintf(stderr, " %s", sim_fault_name(kind));
+    fprintf(stderr, "\n");
+}

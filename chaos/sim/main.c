@@ -1,0 +1,424 @@
+/* sim: arguments, one process for each seed, and what they found. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "chaos/sim/mutants.h"
+#include "chaos/sim/sim.h"
+
+#define JOBS_MAX       64u
+#define HANGS_AFTER_S  600u /* of processor time are enough for any seed */
+#define FAULTS_MAX     65536u
+#define SHOWN_FAILURES 5u
+
+enum { EXIT_CLEAN = 0, EXIT_VIOLATION = 1, EXIT_USAGE = 2, EXIT_ENVIRONMENT = 3 };
+
+struct arguments {
+    struct sim_options options;
+    uint64_t first, last;
+    uint32_t jobs;
+    bool shrink;
+};
+
+struct child {
+    pid_t pid;
+    int pipe;
+    FILE *said; /* its stderr */
+    uint64_t seed;
+};
+
+struct totals {
+    uint64_t seeds, violations, virtual_ms, events, committed, acknowledged, reads, faults, restarts,
+        installs, snapshots;
+    double cpu_s;
+    uint32_t met[SIM_FAULT_KINDS];
+};
+
+static void help(void)
+{
+    printf("sim: nodes of the real consensus and state machine in one thread and virtual time\n\n"
+           "  sim --seed N | --seeds A..B  [--minutes M] [--nodes N] [--faults LIST|all|none] [--trace]\n"
+           "      [--shrink] [--mutant NAME] [--jobs N]\n\n"
+           "  --seed N          play one seed; the last line is its trace's hash, the same on every run\n"
+           "  --seeds A..B      play many, each in a process of its own\n"
+           "  --minutes M       virtual minutes before everything is mended (3)\n"
+           "  --nodes N         1 to 7 (each seed draws its own)\n"
+           "  --faults LIST     names with commas; each seed draws among them (all)\n"
+           "  --trace           print every event\n"
+           "  --shrink          leave out faults of a failing seed as long as it fails\n"
+           "  --mutant NAME     plant a bug: it must be found\n"
+           "  --jobs N          processes at a time (1)\n\n"
+           "Exit 0: clean; 1: a violation, with its seed; 2: usage; 3: the environment.\n\n"
+           "  sim --seed 7 --minutes 10\n"
+           "  sim --seeds 1..500 --jobs 2\n"
+           "  sim --seed 7 --faults crash,partition --nodes 3 --trace\n\n"
+           "Faults:");
+    for (uint32_t kind = 0; sim_fault_name(kind) != NULL; kind++)
+        printf(" %s", sim_fault_name(kind));
+    printf("\nMutants:\n");
+    for (uint32_t i = 0; mutant_at(i) != NULL; i++)
+        printf("  %-28s %s\n", mutant_at(i)->name, mutant_at(i)->how);
+}
+
+static _Noreturn void usage(const char *format, const char *what)
+{
+    fprintf(stderr, "sim: ");
+    fprintf(stderr, format, what);
+    fprintf(stderr, "; see sim --help\n");
+    exit(EXIT_USAGE);
+}
+
+/* --- arguments
+ * -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t number(const char *text, uint64_t least, uint64_t most)
+{
+    uint64_t value = 0;
+
+    if (!parse_u64(text, most, &value) || value < least)
+        usage("\"%s\" is out of range", text);
+    return value;
+}
+
+static uint32_t fault_list(const char *text)
+{
+    char copy[512], *rest = copy;
+    uint32_t faults = 0;
+
+    if (strcmp(text, "none") == 0)
+        return 0;
+    if (strcmp(text, "all") == 0)
+        return UINT32_MAX;
+    snprintf(copy, sizeof copy, "%s", text);
+    for (const char *name; (name = strsep(&rest, ",")) != NULL;) {
+        uint32_t kind = 0;
+        while (sim_fault_name(kind) != NULL && strcmp(sim_fault_name(kind), name) != 0)
+            kind++;
+        if (sim_fault_name(kind) == NULL)
+            usage("no fault is called \"%s\"", name);
+        faults |= 1u << kind;
+    }
+    return faults;
+}
+
+static void seed_range(const char *text, struct arguments *out)
+{
+    const char *dots = strstr(text, "..");
+    char first[32];
+
+    if (dots == NULL || (size_t)(dots - text) >= sizeof first)
+        usage("\"%s\" is no range A..B", text);
+    snprintf(first, sizeof first, "%.*s", (int)(dots - text), text);
+    out->first = number(first, 0, UINT64_MAX);
+    out->last = number(dots + 2, out->first, UINT64_MAX);
+}
+
+static void take_mutant(const char *name, struct arguments *out)
+{
+    const struct mutant *mutant = mutant_find(name);
+
+    if (mutant == NULL)
+        usage("no mutant is called \"%s\"", name);
+    out->options.mutant = mutant->name;
+    out->options.rules_off = mutant->rules_off;
+    mutant_plant(mutant);
+}
+
+static void parse(int argc, char **argv, struct arguments *out)
+{
+    static const struct option known[] = {
+        {"seed", 1, NULL, 's'},   {"seeds", 1, NULL, 'S'},  {"minutes", 1, NULL, 'm'},
+        {"nodes", 1, NULL, 'n'},  {"faults", 1, NULL, 'f'}, {"trace", 0, NULL, 't'},
+        {"shrink", 0, NULL, 'k'}, {"mutant", 1, NULL, 'u'}, {"jobs", 1, NULL, 'j'},
+        {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0}};
+    bool seeded = false;
+
+    *out = (struct arguments){.options = {.minutes = 3, .faults = UINT32_MAX, .mutant = ""}, .jobs = 1};
+    for (int letter; (letter = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
+        switch (letter) {
+        case 's':
+            out->first = out->last = number(optarg, 0, UINT64_MAX);
+            seeded = true;
+            break;
+        case 'S':
+            seed_range(optarg, out);
+            seeded = true;
+            break;
+        case 'm':
+            out->options.minutes = number(optarg, 1, 100000);
+            break;
+        case 'n':
+            out->options.nodes = (uint32_t)number(optarg, 1, 7);
+            break;
+        case 'f':
+            out->options.faults = fault_list(optarg);
+            break;
+        case 't':
+            out->options.trace = true;
+            break;
+        case 'k':
+            out->shrink = true;
+            break;
+        case 'u':
+            take_mutant(optarg, out);
+            break;
+        case 'j':
+            out->jobs = (uint32_t)number(optarg, 1, JOBS_MAX);
+            break;
+        case 'h':
+            help();
+            exit(EXIT_CLEAN);
+        default:
+            exit(EXIT_USAGE);
+        }
+    }
+    if (!seeded)
+        usage("%s", "say --seed N or --seeds A..B");
+}
+
+/* --- processes
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void start_child(const struct sim_options *options, bool show, struct child *out)
+{
+    int ends[2];
+
+    *out = (struct child){.seed = options->seed, .said = show ? NULL : tmpfile()};
+    fflush(NULL);
+    if (pipe(ends) != 0 || (!show && out->said == NULL)) {
+        fprintf(stderr, "sim: no pipe or file: %s\n", strerror(errno));
+        exit(EXIT_ENVIRONMENT);
+    }
+    out->pid = fork();
+    if (out->pid < 0) {
+        fprintf(stderr, "sim: no process: %s\n", strerror(errno));
+        exit(EXIT_ENVIRONMENT);
+    }
+    if (out->pid == 0) {
+        struct sim_report report;
+        if (!show)
+            dup2(fileno(out->said), STDERR_FILENO);
+        alarm(HANGS_AFTER_S);
+        sim_run(options, &report);
+        ssize_t written = write(ends[1], &report, sizeof report);
+        fflush(NULL);
+        _exit(written == (ssize_t)sizeof report ? 0 : EXIT_ENVIRONMENT);
+    }
+    close(ends[1]);
+    out->pipe = ends[0];
+}
+
+/* @return false: there was a violation */
+static bool end_child(struct child *child, struct sim_report *report)
+{
+    int status = 0;
+
+    *report = (struct sim_report){.seed = child->seed};
+    ssize_t got = read(child->pipe, report, sizeof *report);
+    close(child->pipe);
+    waitpid(child->pid, &status, 0);
+    if (got == (ssize_t)sizeof *report && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return !report->violated;
+    report->violated = true;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        snprintf(report->violation, sizeof report->violation, "progress: it hangs");
+    else
+        snprintf(report->violation, sizeof report->violation, "abort: the process died (%s %d)",
+                 WIFSIGNALED(status) ? "signal" : "exit",
+                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    return false;
+}
+
+static void show_said(FILE *said)
+{
+    char buffer[4096];
+
+    rewind(said);
+    for (size_t got; (got = fread(buffer, 1, sizeof buffer, said)) > 0;)
+        fwrite(buffer, 1, got, stderr);
+}
+
+/* --- totals
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static void add(struct totals *totals, const struct sim_report *report)
+{
+    totals->seeds++;
+    totals->violations += report->violated;
+    totals->virtual_ms += report->virtual_ms;
+    totals->events += report->events;
+    totals->committed += report->committed;
+    totals->acknowledged += report->acknowledged;
+    totals->reads += report->reads;
+    totals->faults += report->faults;
+    totals->restarts += report->restarts;
+    totals->installs += report->installs;
+    totals->snapshots += report->snapshots;
+    for (uint32_t i = 0; i < SIM_FAULT_KINDS; i++)
+        totals->met[i] += report->met[i];
+}
+
+static double children_cpu_s(void)
+{
+    struct rusage used = {0};
+
+    getrusage(RUSAGE_CHILDREN, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+static void print_totals(const struct totals *totals)
+{
+    printf("%" PRIu64 " seeds, %.2f virtual hours, %" PRIu64 " events, %" PRIu64
+           " entries committed, %" PRIu64 " writes acknowledged, %" PRIu64 " reads checked, %" PRIu64
+           " restarts, %" PRIu64 " snapshots, %" PRIu64 " state transfers\n",
+           totals->seeds, (double)totals->virtual_ms / 3600000, totals->events, totals->committed,
+           totals->acknowledged, totals->reads, totals->restarts, totals->snapshots, totals->installs);
+    printf("%" PRIu64 " faults:", totals->faults);
+    for (uint32_t kind = 0; sim_fault_name(kind) != NULL; kind++)
+        printf(" %s %u", sim_fault_name(kind), totals->met[kind]);
+    printf("\n%.0f virtual seconds a second of one processor\n",
+           totals->cpu_s > 0 ? (double)totals->virtual_ms / 1000 / totals->cpu_s : 0);
+}
+
+/* --- one seed, many seeds, fewer faults
+ * ------------------------------------------------------------------------------- */
+
+static bool quiet_run(const struct sim_options *options, struct sim_report *report)
+{
+    struct child child;
+
+    start_child(options, false, &child);
+    bool held = end_child(&child, report);
+    fclose(child.said);
+    return held;
+}
+
+/* Leaves out halves, quarters, ... single faults, as long as the seed still fails. */
+static void shrink(struct sim_options options)
+{
+    static bool skip[FAULTS_MAX];
+    struct sim_report report;
+
+    if (quiet_run(&options, &report)) {
+        printf("seed %" PRIu64 " does not fail\n", options.seed);
+        return;
+    }
+    uint32_t count = report.fault_count == 0 ? FAULTS_MAX / 64 : report.fault_count, left = count;
+    options.skip = skip;
+    options.skip_count = count;
+    for (uint32_t size = (count + 1) / 2; size > 0; size /= 2)
+        for (uint32_t from = 0; from < count; from += size) {
+            bool before[FAULTS_MAX / 64];
+            uint32_t most = from + size < count ? from + size : count, changed = 0;
+            if (most - from > FAULTS_MAX / 64)
+                continue;
+            for (uint32_t i = from; i < most; i++) {
+                before[i - from] = skip[i];
+                changed += !skip[i];
+                skip[i] = true;
+            }
+            if (changed == 0)
+                continue;
+            if (!quiet_run(&options, &report)) {
+                left -= changed;
+                continue;
+            }
+            for (uint32_t i = from; i < most; i++)
+                skip[i] = before[i - from];
+        }
+    printf("seed %" PRIu64 ": %u of %u faults are enough:\n", options.seed, left, count);
+    fflush(stdout);
+    struct child child;
+    start_child(&options, true, &child);
+    end_child(&child, &report);
+}
+
+static int play_one(const struct arguments *arguments)
+{
+    struct sim_options options = arguments->options;
+    struct totals totals = {0};
+    struct sim_report report;
+    struct child child;
+    char hash[2 * DIGEST_BYTES + 1];
+
+    options.seed = arguments->first;
+    start_child(&options, true, &child);
+    bool held = end_child(&child, &report);
+    totals.cpu_s = children_cpu_s();
+    add(&totals, &report);
+    print_totals(&totals);
+    if (!held)
+        printf("not ok - seed %" PRIu64 ": %s\n", report.seed, report.violation);
+    fflush(stdout);
+    if (!held && arguments->shrink)
+        shrink(options);
+    hex_encode(report.hash, sizeof report.hash, hash);
+    printf("trace %s\n", hash);
+    return held ? EXIT_CLEAN : EXIT_VIOLATION;
+}
+
+static void tell_failure(struct child *child, const struct sim_report *report, uint64_t so_far)
+{
+    printf("not ok - seed %" PRIu64 ": %s\n", report->seed, report->violation);
+    fflush(stdout);
+    if (so_far < SHOWN_FAILURES)
+        show_said(child->said);
+}
+
+static int play_many(const struct arguments *arguments)
+{
+    struct sim_options options = arguments->options;
+    struct child children[JOBS_MAX];
+    struct totals totals = {0};
+    uint32_t running = 0;
+    uint64_t next = arguments->first, count = arguments->last - arguments->first + 1, started = 0;
+
+    while (started < count || running > 0) {
+        while (running < arguments->jobs && started < count) {
+            options.seed = next++;
+            started++;
+            start_child(&options, false, &children[running++]);
+        }
+        struct pollfd ready[JOBS_MAX];
+        for (uint32_t i = 0; i < running; i++)
+            ready[i] = (struct pollfd){.fd = children[i].pipe, .events = POLLIN};
+        if (poll(ready, running, -1) < 0)
+            continue;
+        for (uint32_t i = running; i > 0; i--) {
+            struct child *child = &children[i - 1];
+            struct sim_report report;
+            if (ready[i - 1].revents == 0)
+                continue;
+            if (!end_child(child, &report))
+                tell_failure(child, &report, totals.violations);
+            add(&totals, &report);
+            fclose(child->said);
+            *child = children[--running];
+        }
+    }
+    totals.cpu_s = children_cpu_s();
+    print_totals(&totals);
+    printf("%s - %" PRIu64 " of %" PRIu64 " seeds hold\n", totals.violations == 0 ? "ok" : "not ok",
+           totals.seeds - totals.violations, totals.seeds);
+    return totals.violations == 0 ? EXIT_CLEAN : EXIT_VIOLATION;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments;
+
+    parse(argc, argv, &arguments);
+    return arguments.first == arguments.last ? play_one(&arguments) : play_many(&arguments);
+}

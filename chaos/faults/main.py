@@ -13,6 +13,9 @@ import threading
 import time
 
 import catalog
+import faults_disk
+import faults_machine
+import faults_members
 import faults_network
 import faults_process
 import world
@@ -20,7 +23,7 @@ from common import Environment, Violation
 from run import Run
 from verdict import availability, judge
 
-FOLDERS = (faults_process, faults_network)
+MODULES = (faults_process, faults_network, faults_disk, faults_members, faults_machine)  # each registers its faults
 
 
 def arguments_of(words):
@@ -89,7 +92,7 @@ def inner(arguments):
         if run:
             run.close()
             run.join_history()
-            outcome.update(violations=run.violations, notes=run.notes, faults=run.faults)
+            outcome.update(violations=run.violations, notes=run.notes, faults=run.faults, detections=run.detections)
             if not arguments.keep_data and not run.violations:
                 run.cluster.erase_data()
         (pathlib.Path(arguments.out) / "outcome.json").write_text(json.dumps(outcome))

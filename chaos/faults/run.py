@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 
 import world
 from catalog import FAULTS
-from common import Environment, Violation, now_us
+from common import Environment, Violation, now_us, wait_for
 from nodes import Cluster, OPERATOR
 
 POLL_S = 0.2
@@ -30,7 +30,8 @@ class Run:
         self.lock = threading.Lock()        # of the history and of what is taken
         self.network = threading.Lock()     # one fault of the network at a time
         self.taken = set()
-        self.faults, self.violations, self.notes = [], [], []
+        self.faults, self.violations, self.notes, self.detections = [], [], [], []
+        self.spare_number = None
         self.quota = None
         self.stopping = threading.Event()
         self.history = open(self.out / "history-faults.jsonl", "w", encoding="ascii")
@@ -91,6 +92,50 @@ class Run:
     def violation(self, text):
         self.say(f"VIOLATION: {text}")
         self.violations.append(text)
+
+    def detected(self, what):
+        self.say(f"  detected: {what}")
+        self.detections.append(what)
+
+    def spare(self):
+        """The number of one more place to run a node at."""
+        if not self.spare_number:
+            self.spare_number = len(self.cluster.nodes) + 1
+            self.world.add(self.spare_number)
+        return self.spare_number
+
+    def revive(self, node):
+        """Starts it again, as a supervisor does, should it have ended with a status that asks for that."""
+        if not node.alive():
+            code = node.process.returncode
+            if code not in (3, 70):
+                self.violation(f"{node.name} ended with {code}: {node.log()[-600:]}")
+            node.start()
+        node.expected_end = False
+
+    def rejoin(self, node):
+        """The documented way for a node whose folder can't be used: away with it, out with the old id, in with a new one."""
+        old_id = node.node_id()
+        aside = node.folder / f"data.{time.monotonic_ns()}"
+        if node.data.exists():
+            node.data.rename(aside)
+        since = node.log_size()
+        node.start()
+        wait_for(f"{node.name} to be told how its old name is freed", lambda: "members remove" in node.log(since), 40)
+
+        def removed():
+            answer = self.cluster.change("DELETE", f"/v1/ha/members/{node.name}", {"reason": "chaos: its folder is lost"})
+            return answer[0] in (200, 404) or None
+        wait_for(f"{node.name}'s old id to be taken out", removed, 60)
+        self.well_then_erase(node, aside.name)
+        if node.node_id() == old_id:
+            raise Violation(f"{node.name} came back under its old id {old_id}")
+
+    def well_then_erase(self, node, pattern):
+        self.cluster.wait_well(f"{node.name} came back", 120)
+        for folder in (node.folder, node.data):
+            for path in folder.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
 
     def write(self, record):
         with self.lock:

@@ -59,7 +59,8 @@ def judge(arguments, outcome, rows):
     else:
         print("NOT JUDGED: there is no chaos-check beside autonomyd")
     summary = {"seed": arguments.seed, "nodes": arguments.nodes, "minutes": arguments.minutes, "clients": outcome["count"],
-               "violations": outcome["violations"], "notes": outcome["notes"], "availability": rows, "checked": checked}
+               "violations": outcome["violations"], "notes": outcome["notes"],
+               "detections": outcome["detections"], "availability": rows, "checked": checked}
     (out / "chaos.json").write_text(json.dumps(summary, indent=1) + "\n")
     for name, row in sorted(rows.items()):
         print(f"  {name:<18} {row['times']:3} times  {row['seconds']:7.1f} s  {row['changes']:7} changes, "
@@ -70,5 +71,5 @@ def judge(arguments, outcome, rows):
     verdict = "VIOLATION" if bad else "NOT JUDGED" if checked is None else "no violation"
     made = sum(row["times"] for row in rows.values())
     print(f"chaos: {verdict}: {arguments.nodes} nodes, {arguments.minutes:g} minutes, "
-          f"{made} faults of {len(rows)} kinds, {outcome['count']}, seed {arguments.seed}; {out}")
+          f"{made} faults of {len(rows)} kinds, {len(outcome['detections'])} damages detected, {outcome['count']}, seed {arguments.seed}; {out}")
     return 1 if bad else 0 if checked == 0 else 3

@@ -1,6 +1,6 @@
 /* One description per record type: a table of fields. Four generic conversions use it, and so do input
- * validation and (later) the OpenAPI document. No codec is written by hand anywhere else; msgpack-c and
- * Jansson stay behind this header.
+ * validation and the OpenAPI document (schema_describe). No codec is written by hand anywhere else; msgpack-c
+ * and Jansson stay behind this header.
  *
  * The msgpack form is an array of the fields in table order. A field is only ever added at the end: a decoder
  * takes a shorter array (what is missing stays zero, or is refused when `required`) and refuses a longer one
@@ -65,8 +65,9 @@ struct field {
     const char *const *names;    /* ENUM: names_count names */
     uint32_t names_count;
     const char *help; /* one line for people: unit, meaning */
-    bool borrow; /* BLOB: after unpacking it points into `packed`, which must outlive the record; else it is
-                    copied */
+    bool borrow;   /* BLOB: after unpacking it points into `packed`, which must outlive the record; else it is
+                      copied */
+    bool nullable; /* of a SHAPE: null where the rule above has none */
 };
 
 struct schema {
@@ -79,6 +80,13 @@ struct schema {
 #define SCHEMA(schema_name, type, field_table)                                                               \
     {                                                                                                        \
         .name = (schema_name), .bytes = sizeof(type), .fields = (field_table),                               \
+        .field_count = sizeof(field_table) / sizeof((field_table)[0])                                        \
+    }
+
+/* A table of what an answer shows that code builds by hand, without a struct behind it: it only describes. */
+#define SHAPE(shape_name, field_table)                                                                       \
+    {                                                                                                        \
+        .name = (shape_name), .fields = (field_table),                                                       \
         .field_count = sizeof(field_table) / sizeof((field_table)[0])                                        \
     }
 
@@ -101,6 +109,23 @@ enum error_code schema_from_json(const struct schema *schema, const struct json_
 bool schema_from_line(const struct schema *schema, struct span text, struct arena *arena, void *record);
 /** struct -> JSON object; the caller owns the reference. Never NULL. */
 struct json_t *schema_to_json(const struct schema *schema, const void *record);
+
+enum describe_side {
+    DESCRIBE_TAKEN, /* what schema_from_json() takes */
+    DESCRIBE_SHOWN  /* what schema_to_json() shows; readers must bear members that they don't know */
+};
+/** The table as a JSON Schema in the dialect of OpenAPI 3.0. Bounds in bytes come as `maxLength`, which
+ * counts characters, and as `x-max-bytes`, which is exact.
+ *
+ * @param without      names of fields that stand elsewhere (in the path), ended by NULL; may be NULL
+ * @param definitions  gets it, and nested ones, under their names: "PlanInput" when taken, "Plan" when shown
+ * @return {"$ref": "#/components/schemas/..."}: a new reference */
+struct json_t *schema_describe(const struct schema *schema, enum describe_side side,
+                               const char *const *without, struct json_t *definitions);
+/** One field of it alone, as above; for arguments of other kinds than bodies. */
+struct json_t *field_describe(const struct field *field, enum describe_side side, struct json_t *definitions);
+/** NULL: it has none of that name. */
+const struct field *schema_field(const struct schema *schema, const char *name);
 
 /* Any JSON value as msgpack and back (FIELD_VALUE, result bodies). Integers stay integers; a real number is
  * packed as a double. */

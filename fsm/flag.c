@@ -10,6 +10,8 @@
 #include "fsm/kill_switch.h"
 
 const char *const flag_type_names[FLAG_TYPE_COUNT] = {"bool", "string", "integer", "object"};
+const char *const flag_reason_names[3] = {
+    [FLAG_STATIC] = "STATIC", [FLAG_DEFAULT] = "DEFAULT", [FLAG_DISABLED] = "DISABLED"};
 
 #define FIELD(type_name, member, field_name, field_type, ...)                                                \
     {                                                                                                        \

@@ -26,6 +26,7 @@ struct apply;
 enum flag_type { FLAG_BOOL, FLAG_STRING, FLAG_INTEGER, FLAG_OBJECT, FLAG_TYPE_COUNT };
 enum flag_reason { FLAG_STATIC, FLAG_DEFAULT, FLAG_DISABLED };
 extern const char *const flag_type_names[FLAG_TYPE_COUNT];
+extern const char *const flag_reason_names[3];
 
 struct flag { /* key 'f' */
     const char *key;

@@ -33,18 +33,16 @@ static json_t *flag_value_json(struct span value)
 
 json_t *flag_json(const struct flag_evaluation *evaluation, uint64_t index)
 {
-    static const char *const reasons[] = {
-        [FLAG_STATIC] = "STATIC", [FLAG_DEFAULT] = "DEFAULT", [FLAG_DISABLED] = "DISABLED"};
     const struct flag *flag = &evaluation->flag;
     json_t *object =
         json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:I, s:o, s:b, s:o, s:o, s:o}", "key",
                   flag->key, "type", flag_type_names[flag->type], "value", flag_value_json(evaluation->value),
                   "stored", flag_value_json(flag->value), "default", flag_value_json(flag->fallback), "safe",
                   flag_value_json(flag->safe), "version", (json_int_t)flag->version, "reason",
-                  reasons[evaluation->reason], "switch", json_text(evaluation->switch_name), "index",
-                  (json_int_t)index, "description", json_text(flag->description), "built_in", flag->built_in,
-                  "changed_by", json_text(flag->actor), "changed_at", json_when(flag->updated_ms),
-                  "change_reason", json_text(flag->reason));
+                  flag_reason_names[evaluation->reason], "switch", json_text(evaluation->switch_name),
+                  "index", (json_int_t)index, "description", json_text(flag->description), "built_in",
+                  flag->built_in, "changed_by", json_text(flag->actor), "changed_at",
+                  json_when(flag->updated_ms), "change_reason", json_text(flag->reason));
     CHECK(object != NULL, "flag %s has no JSON form", flag->key);
     return object;
 }

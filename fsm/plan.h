@@ -89,6 +89,7 @@ extern const char *const node_state_names[NODE_STATE_COUNT];
 extern const char *const recover_strategy_names[3];
 extern const char *const revert_pace_names[2];
 extern const char *const revert_policy_names[2];
+extern const char *const revert_state_names[5]; /* enum revert_state */
 
 /* --- what an operator writes --- */
 

@@ -15,7 +15,7 @@ const char *const node_state_names[NODE_STATE_COUNT] = {
 const char *const recover_strategy_names[3] = {"retry", "rollback", "skip_failed"};
 const char *const revert_pace_names[2] = {"immediate", "staged"};
 const char *const revert_policy_names[2] = {"revert", "keep"};
-static const char *const revert_state_names[] = {"none", "running", "done", "kept", "no_target"};
+const char *const revert_state_names[5] = {"none", "running", "done", "kept", "no_target"};
 
 #define PLAN_VERSION_BYTES_MAX 128u
 #define PLAN_URL_BYTES_MAX     2048u

@@ -116,16 +116,15 @@ static bool visit_node(void *context, struct span key, struct span value)
 
 static json_t *revert_json(const struct plan *plan, struct arena *arena)
 {
-    static const char *const states[] = {"none", "running", "done", "kept", "no_target"};
     const struct plan_revert *revert = &plan->revert;
     if (revert->state == REVERT_NONE)
         return json_null();
     const bool sends = revert->state == REVERT_RUNNING || revert->state == REVERT_DONE;
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s}", "state", states[revert->state],
-        "policy", revert_policy_names[revert->policy], "pace", revert_pace_names[revert->pace], "version",
-        json_text(sends ? plan->artifact.previous_version : NULL), "nodes", json_count(revert->nodes),
-        "waiting", json_count(sends ? plan_exposed(plan) : 0), "offered",
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s}", "state",
+        revert_state_names[revert->state], "policy", revert_policy_names[revert->policy], "pace",
+        revert_pace_names[revert->pace], "version", json_text(sends ? plan->artifact.previous_version : NULL),
+        "nodes", json_count(revert->nodes), "waiting", json_count(sends ? plan_exposed(plan) : 0), "offered",
         json_count(plan_sum(plan, NODE_REVERT_OFFERED)), "reverted",
         json_count(plan_sum(plan, NODE_REVERTED)), "failed", json_count(plan_sum(plan, NODE_REVERT_FAILED)),
         "converged", revert->state == REVERT_DONE && plan_sum(plan, NODE_REVERT_FAILED) == 0, "started_at",

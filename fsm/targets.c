@@ -71,11 +71,13 @@ static const struct rollback_target targets[] = {
 
 #define TARGET_COUNT (sizeof targets / sizeof targets[0])
 
+const char *const safety_class_names[3] = {"terminal", "reversible", "idempotent"};
+
 const char *safety_class_name(enum safety_class safety_class)
 {
-    static const char *const names[] = {"terminal", "reversible", "idempotent"};
-    CHECK((size_t)safety_class < sizeof names / sizeof names[0], "safety class %d", (int)safety_class);
-    return names[safety_class];
+    CHECK((size_t)safety_class < sizeof safety_class_names / sizeof safety_class_names[0], "safety class %d",
+          (int)safety_class);
+    return safety_class_names[safety_class];
 }
 
 const struct rollback_target *rollback_target_at(size_t position)

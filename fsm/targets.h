@@ -42,6 +42,7 @@ const struct rollback_target *rollback_target_at(size_t position);
 /** The default when `strategy` is NULL or ""; NULL: the target doesn't take it. */
 const struct rollback_strategy *rollback_strategy_find(const struct rollback_target *target,
                                                        const char *strategy);
+extern const char *const safety_class_names[3];
 const char *safety_class_name(enum safety_class safety_class); /* "terminal" */
 
 /** One target as an object: target, kind, safety_class, reversible, repeatable, default_strategy,

@@ -18,7 +18,8 @@ packages() {
         libcyaml-dev libyaml-dev libgnutls28-dev libsystemd-dev zlib1g-dev libcmocka-dev \
         ca-certificates curl jq util-linux procps
     if [ "${1:-}" = tests ]; then
-        printf '%s\n' python3 strace git clang-format systemd debootstrap
+        printf '%s\n' python3 strace git clang-format systemd debootstrap \
+            python3-jsonschema libjson-validator-perl openapi-specification
     fi
     case "${1:-}" in tests | package) printf '%s
 ' dpkg-dev gzip ;; esac

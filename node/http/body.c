@@ -4,14 +4,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/schema.h"
+#include "node/http/argument.h"
 #include "node/http/problem.h"
 #include "node/http/router.h"
-
-#define PAGE_LIMIT_DEFAULT 100u
-#define PAGE_LIMIT_MOST    1000u
-#define CURSOR_BYTES_MAX   1024u
 
 static bool media_type_is(const char *given, const char *wanted)
 {
@@ -77,6 +75,16 @@ bool body_read(struct request *request)
     return true;
 }
 
+void *body_take(struct request *request, const struct schema *schema)
+{
+    struct error error = {0};
+    void *record = arena_new(&request->arena, schema->bytes);
+    if (schema_from_json(schema, request->json, &request->decoded, record, &error) == ERROR_OK)
+        return record;
+    problem_error(request, &error);
+    return NULL;
+}
+
 static bool set_deadline(struct request *request)
 {
     struct error error = {0};
@@ -89,7 +97,7 @@ static bool set_deadline(struct request *request)
                        TIMEOUT_MAX_MS);
         return false;
     }
-    if (query_duration(request, "timeout", TIMEOUT_MAX_MS, &timeout_ms, &error) != ERROR_OK) {
+    if (query_duration(request, "timeout", &timeout_ms, &error) != ERROR_OK) {
         problem_error(request, &error);
         return false;
     }
@@ -108,18 +116,49 @@ bool query_check(struct request *request)
     return set_deadline(request);
 }
 
-enum error_code query_u64(struct request *request, const char *name, uint64_t min, uint64_t max,
-                          uint64_t *out, struct error *error)
+/* What was given, or what holds otherwise; NULL: neither. */
+static const char *given(struct request *request, const char *name, const struct argument **out)
+{
+    const char *text = request_query(request, name);
+    *out = argument_find(request->route, name);
+    CHECK(*out != NULL, "argument %s of %s is not in the table", name, request->route->path);
+    return text != NULL ? text : (*out)->otherwise;
+}
+
+enum error_code query_u64(struct request *request, const char *name, uint64_t *out, struct error *error)
 {
     uint64_t value;
-    const char *text = request_query(request, name);
+    const struct argument *argument;
+    const char *text = given(request, name, &argument);
     if (text == NULL)
         return ERROR_OK;
-    if (!parse_u64(text, max, &value) || value < min)
+    if (!parse_u64(text, argument->max, &value) || value < argument->min)
         return error_set(error, ERROR_INVALID, "%s: \"%s\" is not within %" PRIu64 " .. %" PRIu64, name, text,
-                         min, max);
+                         argument->min, argument->max);
     *out = value;
     return ERROR_OK;
+}
+
+enum error_code query_word(struct request *request, const char *name, uint32_t *out, struct error *error)
+{
+    const struct argument *argument;
+    const char *text = given(request, name, &argument), *word;
+    if (text == NULL)
+        return ERROR_OK;
+    struct bytes words;
+    bytes_init(&words, 0);
+    for (uint32_t i = 0; (word = argument_word(argument, i)) != NULL; i++) {
+        if (strcmp(word, text) == 0) {
+            bytes_done(&words);
+            *out = i;
+            return ERROR_OK;
+        }
+        bytes_printf(&words, "%s%s", i > 0 ? ", " : "", word);
+    }
+    const enum error_code code = error_set(error, ERROR_INVALID, "%s: \"%s\" is none of %.*s", name, text,
+                                           (int)words.length, (const char *)words.data);
+    bytes_done(&words);
+    return code;
 }
 
 enum error_code query_bool(struct request *request, const char *name, bool *out, struct error *error)
@@ -148,32 +187,35 @@ enum error_code query_time(struct request *request, const char *name, uint64_t *
     return ERROR_OK;
 }
 
-enum error_code query_duration(struct request *request, const char *name, uint64_t max_ms, uint64_t *out_ms,
+enum error_code query_duration(struct request *request, const char *name, uint64_t *out_ms,
                                struct error *error)
 {
     uint64_t value;
-    const char *text = request_query(request, name);
+    const struct argument *argument;
+    const char *text = given(request, name, &argument);
     if (text == NULL)
         return ERROR_OK;
-    if (!parse_duration_ms(text, &value) || value == 0 || value > max_ms)
+    if (!parse_duration_ms(text, &value) || value < argument->min || value > argument->max)
         return error_set(error, ERROR_INVALID,
-                         "%s: \"%s\" is not a duration such as 30s within 1ms .. %" PRIu64 "s", name, text,
-                         max_ms / 1000);
+                         "%s: \"%s\" is not a duration such as 30s within %" PRIu64 "ms .. %" PRIu64 "s",
+                         name, text, argument->min, argument->max / 1000);
     *out_ms = value;
     return ERROR_OK;
 }
 
 enum error_code query_page(struct request *request, struct error *error)
 {
-    uint64_t limit = PAGE_LIMIT_DEFAULT;
-    enum error_code code = query_u64(request, "limit", 1, PAGE_LIMIT_MOST, &limit, error);
+    uint64_t limit = 0;
+    const struct argument *cursor = argument_find(request->route, "cursor");
+    enum error_code code = query_u64(request, "limit", &limit, error);
     if (code != ERROR_OK)
         return code;
     struct page *page = arena_new(&request->arena, sizeof(*page));
     page->limit = (uint32_t)limit;
     page->cursor = request_query(request, "cursor");
-    if (page->cursor != NULL && strlen(page->cursor) > CURSOR_BYTES_MAX)
-        return error_set(error, ERROR_INVALID, "cursor: longer than %u bytes", CURSOR_BYTES_MAX);
+    CHECK(cursor != NULL, "%s has pages and takes no cursor", request->route->path);
+    if (page->cursor != NULL && strlen(page->cursor) > cursor->max)
+        return error_set(error, ERROR_INVALID, "cursor: longer than %" PRIu64 " bytes", cursor->max);
     request->parsed = page;
     return ERROR_OK;
 }

@@ -52,6 +52,45 @@ static json_t *outcome_fields(struct request *request)
     return NULL;
 }
 
+/* What was made can be read at a path: that of its route, filled in from the path asked for and the answer.
+ */
+static void add_location(struct request *request, const json_t *fields)
+{
+    const struct route *route = request->route;
+    struct bytes path;
+    bytes_init(&path, 0);
+    for (const char *at = route->location; *at != '\0';) {
+        const size_t plain = strcspn(at, "{");
+        bytes_append(&path, at, plain);
+        at += plain;
+        if (*at == '\0')
+            break;
+        const size_t length = strcspn(at + 1, "}");
+        const char *name = arena_text(&request->arena, at + 1, length);
+        const char *value = route_parameter(route, name, request->parts, request->part_count);
+        if (value == NULL)
+            value = json_string_value(json_object_get(fields, name));
+        if (value == NULL) { /* another build's answer: no place is better than a wrong one */
+            bytes_done(&path);
+            return;
+        }
+        bytes_append_text(&path, value); /* a name: nothing in it has to be escaped */
+        at += length + 2;
+    }
+    if (path.length > 0)
+        answer_header(request, "Location",
+                      arena_printf(&request->arena, "%.*s", (int)path.length, (const char *)path.data));
+    bytes_done(&path);
+}
+
+/* A success, 201 with where to find what was made. */
+static void answer_done(struct request *request, uint32_t status, json_t *json)
+{
+    if (status == 201 && request->route->location != NULL)
+        add_location(request, json);
+    answer_json(request, status, json);
+}
+
 void flow_change_answer(struct request *request)
 {
     const struct outcome *outcome = &request->outcome;
@@ -73,9 +112,12 @@ void flow_change_answer(struct request *request)
         json_object_set_new(fields, "audit_seq", json_integer((json_int_t)outcome->audit_seq));
     uint32_t status = result_status(outcome->code);
     if (result_succeeded(outcome->code)) {
-        answer_json(request, status, fields);
+        answer_done(request, status, fields);
         return;
     }
+    json_t *type_of_flag = json_object_get(fields, "type"); /* of a problem `type` is its kind */
+    if (type_of_flag != NULL)
+        json_object_set(fields, "flag_type", type_of_flag);
     const char *detail = json_string_value(json_object_get(fields, "detail"));
     char *text = arena_printf(&request->arena, "%s", detail != NULL ? detail : result_name(outcome->code));
     problem_members(request, status, result_name(outcome->code), text, fields);
@@ -94,7 +136,7 @@ void flow_act_answer(struct request *request)
         return;
     }
     if (request->act_status < 400) {
-        answer_json(request, request->act_status, json);
+        answer_done(request, request->act_status, json);
         return;
     }
     const char *code = json_string_value(json_object_get(json, "code"));
@@ -213,15 +255,10 @@ void flow_read(struct request *request)
 {
     struct error error = {0};
     uint64_t index = 0, wait_ms = 0;
-    const char *consistency = request_query(request, "consistency");
-    if (consistency != NULL && strcmp(consistency, "stale") != 0 &&
-        strcmp(consistency, "linearizable") != 0) {
-        problem_answer(request, 422, "invalid_field", "consistency: \"%s\" is neither linearizable nor stale",
-                       consistency);
-        return;
-    }
-    if (query_u64(request, "index", 0, INT64_MAX, &index, &error) != ERROR_OK ||
-        query_duration(request, "wait", TIMEOUT_MAX_MS, &wait_ms, &error) != ERROR_OK) {
+    uint32_t consistency = 0;
+    if (query_word(request, "consistency", &consistency, &error) != ERROR_OK ||
+        query_u64(request, "index", &index, &error) != ERROR_OK ||
+        query_duration(request, "wait", &wait_ms, &error) != ERROR_OK) {
         problem_error(request, &error);
         return;
     }

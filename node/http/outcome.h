@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "node/service.h"
 
+#define OUTCOME_CONTENT_TYPE "application/msgpack"
+
 /** Room that an encoded outcome needs at most. */
 #define OUTCOME_BYTES_MAX (2u * 1024u * 1024u)
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "fsm/result.h"
 
 /* Every code of base/error.h; test_http_problem.c checks that none is missing. What is a fault of the request
  * names 4xx, what may go away by itself 503 (with Retry-After), what may have happened 504. */
@@ -20,6 +21,51 @@ uint32_t problem_status(enum error_code code)
 {
     CHECK(code > ERROR_OK && code < ERROR_COUNT, "error code %d", (int)code);
     return statuses[code] != 0 ? statuses[code] : 500;
+}
+
+static const char *problem_code_of(enum error_code code)
+{
+    return code == ERROR_INVALID ? result_name(RESULT_INVALID) : error_name(code);
+}
+
+/* What neither base/error.h nor fsm/result.h has a code for: said by this folder, or by an act of the node.
+ */
+static const struct problem_code own_codes[] = {
+    {"malformed", 400},
+    {"invalid_header", 400},
+    {"route_not_found", 404},
+    {"method_not_allowed", 405},
+    {"uri_too_long", 414},
+    {"unsupported_media_type", 415},
+    {"range_not_satisfiable", 416},
+    {"too_big", 500}, /* an answer, not the request */
+    {"level_too_low", 409},
+    {"member_leads", 409},
+    {"failover_refused", 409},
+    {"failover_failed", 503},
+};
+#define OWN_COUNT ((uint32_t)(sizeof own_codes / sizeof own_codes[0]))
+
+bool problem_code_at(uint32_t position, struct problem_code *out)
+{
+    if (position < OWN_COUNT) {
+        *out = own_codes[position];
+        return true;
+    }
+    position -= OWN_COUNT;
+    if (position < ERROR_COUNT - 1) {
+        const enum error_code code = (enum error_code)(position + 1);
+        *out = (struct problem_code){problem_code_of(code), problem_status(code)};
+        return true;
+    }
+    position -= ERROR_COUNT - 1;
+    for (uint32_t code = 0; code < RESULT_COUNT; code++) { /* invalid_field is among the errors already */
+        if (result_succeeded(code) || code == RESULT_INVALID || position-- > 0)
+            continue;
+        *out = (struct problem_code){result_name(code), result_status(code)};
+        return true;
+    }
+    return false;
 }
 
 /* "plan_terminal" -> "Plan terminal" */
@@ -68,7 +114,7 @@ void problem_members(struct request *request, uint32_t status, const char *code,
     if (status == 503)
         answer_header(request, "Retry-After", "1");
     answer_json(request, status, json);
-    request->answer.content_type = "application/problem+json; charset=utf-8";
+    request->answer.content_type = PROBLEM_CONTENT_TYPE "; charset=utf-8";
 }
 
 void problem_answer(struct request *request, uint32_t status, const char *code, const char *format, ...)
@@ -83,6 +129,5 @@ void problem_answer(struct request *request, uint32_t status, const char *code, 
 
 void problem_error(struct request *request, const struct error *error)
 {
-    const char *code = error->code == ERROR_INVALID ? "invalid_field" : error_name(error->code);
-    problem_members(request, problem_status(error->code), code, error->message, NULL);
+    problem_members(request, problem_status(error->code), problem_code_of(error->code), error->message, NULL);
 }

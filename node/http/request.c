@@ -11,6 +11,7 @@
 #include "node/http/problem.h"
 #include "node/http/router.h"
 #include "node/http/server_internal.h"
+#include "node/http/stream.h"
 
 /* An answer's body is at most a page of rows, each bounded itself. */
 #define ANSWER_BYTES_MAX (64u * 1024u * 1024u)
@@ -200,6 +201,12 @@ void answer_raw(struct request *self, uint32_t status, const char *content_type,
     bytes_init(raw, 0);
 }
 
+void answer_static(struct request *self, uint32_t status, const char *content_type, struct span text)
+{
+    begin_answer(self, status, content_type);
+    self->answer.fixed = text;
+}
+
 void answer_descriptor(struct request *self, uint32_t status, const char *content_type, int fd,
                        uint64_t offset, uint64_t bytes)
 {
@@ -211,7 +218,7 @@ void answer_descriptor(struct request *self, uint32_t status, const char *conten
 
 void answer_stream(struct request *self, struct MHD_Response *stream)
 {
-    begin_answer(self, 200, "text/event-stream; charset=utf-8");
+    begin_answer(self, 200, EVENTS_CONTENT_TYPE);
     self->answer.stream = stream;
 }
 
@@ -268,6 +275,9 @@ static struct MHD_Response *make_response(struct request *self)
             answer->fd = -1; /* the response's now */
         return response;
     }
+    if (answer->fixed.data != NULL)
+        return MHD_create_response_from_buffer(answer->fixed.bytes, (void *)(uintptr_t)answer->fixed.data,
+                                               MHD_RESPMEM_PERSISTENT);
     struct bytes text;
     bytes_init(&text, ANSWER_BYTES_MAX);
     render(self, &text);

@@ -54,7 +54,8 @@ struct answer {
     uint32_t status;
     json_t *json; /* owned; else `raw` or `fd` */
     struct bytes raw;
-    int fd; /* -1: none */
+    struct span fixed; /* or this, which outlives the server's connections */
+    int fd;            /* -1: none */
     uint64_t fd_offset, fd_bytes;
     struct MHD_Response *stream; /* without an end of its own (stream.c); owned until it is sent */
     const char *content_type;
@@ -124,6 +125,8 @@ void request_lane(struct request *self, enum lane_kind kind, request_then_fn *wo
 void answer_json(struct request *self, uint32_t status, json_t *json);
 /** @param raw  taken over, left empty */
 void answer_raw(struct request *self, uint32_t status, const char *content_type, struct bytes *raw);
+/** @param text  borrowed for as long as the server has connections */
+void answer_static(struct request *self, uint32_t status, const char *content_type, struct span text);
 /** @param fd  taken over: `bytes` of it from `offset` on */
 void answer_descriptor(struct request *self, uint32_t status, const char *content_type, int fd,
                        uint64_t offset, uint64_t bytes);

@@ -147,7 +147,7 @@ static bool word_of(const char *words, const char *word)
     return false;
 }
 
-bool route_takes(const struct route *route, const char *argument)
+const char *route_kind_arguments(enum route_kind kind)
 {
     static const char *const of_kind[] = {
         [ROUTE_LOCAL] = "timeout",
@@ -157,11 +157,25 @@ bool route_takes(const struct route *route, const char *argument)
         [ROUTE_CHANGE] = "timeout",
         [ROUTE_ACT] = "timeout",
     };
+    return of_kind[kind];
+}
+
+bool route_takes(const struct route *route, const char *argument)
+{
     return strchr(argument, ' ') == NULL &&
-           (word_of(of_kind[route->kind], argument) || word_of(route->query, argument));
+           (word_of(route_kind_arguments(route->kind), argument) || word_of(route->query, argument));
 }
 
 /* --- serving --- */
+
+const struct schema *route_body(const struct route *route)
+{
+    if (route->kind != ROUTE_CHANGE)
+        return route->body;
+    const struct command_type *type = command_by_name(route->command);
+    CHECK(type != NULL, "no command %s", route->command);
+    return type->schema;
+}
 
 static bool prepared(struct request *request)
 {
@@ -177,9 +191,7 @@ void route_serve(struct request *request)
     const struct route *route = request->route;
     if (!query_check(request))
         return;
-    bool has_body =
-        route->kind == ROUTE_CHANGE || (route->kind == ROUTE_READ && strcmp(route->method, "POST") == 0);
-    if (has_body && !body_read(request))
+    if (route_body(route) != NULL && !body_read(request))
         return;
     if (!prepared(request))
         return;

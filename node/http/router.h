@@ -15,18 +15,34 @@ enum route_kind {
     ROUTE_ACT     /* `serve` begins it and answers later */
 };
 
+#define ROUTE_ANSWERS_MAX 3u
+
 struct route {
     const char *method;
     const char *path; /* "/v1/rollouts/{plan_id}/halt" */
     enum route_kind kind;
     const char *command;   /* of ROUTE_CHANGE: "rollout.halt" */
     const char *not_found; /* problem code when a view has no such thing */
-    const char *query;     /* arguments that it takes beyond those of its kind, with blanks between */
+    const char *query; /* arguments that it takes beyond those of its kind, with blanks between: argument.c */
     void (*serve)(struct request *request);
     /** Sets `out`, or answers by itself when it isn't JSON. */
     enum error_code (*view)(struct request *request, struct view *view, json_t **out, struct error *error);
     /** Looks at the request before anything waits: may add to request->json or set request->parsed. */
     enum error_code (*prepare)(struct request *request, struct error *error);
+    const struct schema *body; /* of an act, and of a read that is a POST; a change's is its command's */
+
+    /* For GET /openapi.json, beside what stands above. */
+    const char *id;                                  /* operationId: "halt_rollout" */
+    const char *about;                               /* one sentence */
+    const struct schema *answers[ROUTE_ANSWERS_MAX]; /* of these one is answered; none: see `content` */
+    const char *content;                             /* media type of an answer that isn't JSON */
+    const char *(*contents)(uint32_t position);      /* more of them, beside JSON; NULL past the last */
+    const char *takes;                               /* media type of a body that isn't JSON */
+    const char *example;                             /* of a body */
+    /* It may answer 201, with this path as Location: "/v1/flags/{key}", of path parameters and of what was
+     * answered. */
+    const char *location;
+    bool not_yet; /* 503 has its answer, too: a probe */
 };
 
 const struct route *route_all(uint32_t *count);
@@ -41,6 +57,10 @@ const struct route *route_find(const char *method, const char *const *parts, uin
 /** The value of a path parameter; NULL when the template has no such. */
 const char *route_parameter(const struct route *route, const char *name, const char *const *parts,
                             uint32_t part_count);
+/** What a request's body must be: of a change its command's, else the route's own; NULL: it takes none. */
+const struct schema *route_body(const struct route *route);
+/** Arguments that every route of the kind takes, with blanks between. */
+const char *route_kind_arguments(enum route_kind kind);
 /** True when the route takes this query argument. */
 bool route_takes(const struct route *route, const char *argument);
 

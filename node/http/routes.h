@@ -19,6 +19,9 @@ void ha_remove(struct request *request);
 void system_version(struct request *request);
 void system_configuration(struct request *request);
 
+/* Their bodies. */
+extern const struct schema failover_schema, remove_schema, preview_schema;
+
 /* routes_metrics.c */
 void metrics_show(struct request *request);
 
@@ -49,6 +52,8 @@ enum error_code switch_get(struct request *request, struct view *view, json_t **
 /* routes_audit.c */
 enum error_code audit_query_check(struct request *request, struct error *error);
 enum error_code audit_query(struct request *request, struct view *view, json_t **out, struct error *error);
+/** Media types of the formats that aren't JSON, from 0; NULL past the last. */
+const char *audit_content(uint32_t position);
 enum error_code audit_verify(struct request *request, struct view *view, json_t **out, struct error *error);
 
 /* routes_events.c */

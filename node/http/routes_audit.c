@@ -7,11 +7,9 @@
 #include "base/bytes.h"
 #include "base/schema.h"
 #include "fsm/audit_view.h"
+#include "fsm/view.h"
 #include "node/http/body.h"
 #include "node/http/routes.h"
-
-#define RECORDS_DEFAULT 100u
-#define RECORDS_MOST    1000u /* of one page; `limit=0` asks for such pages, the cursor for the next one */
 
 struct audit_page {
     struct audit_filter filter;
@@ -35,11 +33,10 @@ static enum error_code read_cursor(const char *text, bool oldest_first, uint64_t
 
 static enum error_code read_order(struct request *request, bool *oldest_first, struct error *error)
 {
-    const char *order = request_query(request, "order");
-    *oldest_first = order != NULL && strcmp(order, "asc") == 0;
-    if (order != NULL && !*oldest_first && strcmp(order, "desc") != 0)
-        return error_set(error, ERROR_INVALID, "order: \"%s\" is neither asc nor desc", order);
-    return ERROR_OK;
+    uint32_t order = 0;
+    const enum error_code code = query_word(request, "order", &order, error);
+    *oldest_first = order == 1;
+    return code;
 }
 
 static enum error_code read_filter(struct request *request, struct audit_filter *filter, struct error *error)
@@ -62,19 +59,23 @@ static enum error_code read_filter(struct request *request, struct audit_filter 
 
 static enum error_code read_format(struct request *request, enum audit_format *format, struct error *error)
 {
-    const char *name = request_query(request, "format");
-    if (name == NULL || audit_format_find(name, format))
-        return ERROR_OK;
-    return error_set(error, ERROR_INVALID,
-                     "format: \"%s\" is none of json, jsonl, csv, rollback-jsonl, kill-switch-log", name);
+    uint32_t position = AUDIT_FORMAT_JSON;
+    const enum error_code code = query_word(request, "format", &position, error);
+    *format = (enum audit_format)position;
+    return code;
+}
+
+const char *audit_content(uint32_t position)
+{
+    const uint32_t format = position + AUDIT_FORMAT_JSON + 1;
+    return format < AUDIT_FORMAT_COUNT ? audit_format_media_type((enum audit_format)format) : NULL;
 }
 
 enum error_code audit_query_check(struct request *request, struct error *error)
 {
     struct audit_page *page = arena_new(&request->arena, sizeof(*page));
     const char *cursor = request_query(request, "cursor");
-    page->limit = RECORDS_DEFAULT;
-    enum error_code code = query_u64(request, "limit", 0, RECORDS_MOST, &page->limit, error);
+    enum error_code code = query_u64(request, "limit", &page->limit, error);
     if (code == ERROR_OK)
         code = read_order(request, &page->oldest_first, error);
     if (code == ERROR_OK && cursor != NULL)
@@ -84,7 +85,7 @@ enum error_code audit_query_check(struct request *request, struct error *error)
     if (code == ERROR_OK)
         code = read_format(request, &page->format, error);
     if (page->limit == 0)
-        page->limit = RECORDS_MOST;
+        page->limit = PAGE_LIMIT_MAX; /* the largest page, and the cursor for the next one */
     request->parsed = page;
     return code;
 }

@@ -17,7 +17,7 @@ static enum error_code read_after(struct request *request, uint64_t *out, struct
             return error_set(error, ERROR_INVALID, "Last-Event-ID: not the id of an event");
         return ERROR_OK;
     }
-    return query_u64(request, "last_event_id", 0, INT64_MAX, out, error);
+    return query_u64(request, "last_event_id", out, error);
 }
 
 static enum error_code read_filter(struct request *request, struct stream_filter *out, struct error *error)

@@ -7,11 +7,9 @@
 #include "node/http/body.h"
 #include "node/http/flow.h"
 #include "node/http/problem.h"
+#include "node/http/router.h"
 #include "node/http/routes.h"
 #include "node/http/status.h"
-
-#define EPOCHS_DEFAULT 100u
-#define EPOCHS_MOST    1000u
 
 static const char *role_of(const struct service_status *node)
 {
@@ -118,8 +116,8 @@ void ha_epochs(struct request *request)
     struct error error = {0};
     struct view *view = NULL;
     json_t *items = NULL;
-    uint64_t limit = EPOCHS_DEFAULT;
-    if (query_u64(request, "limit", 1, EPOCHS_MOST, &limit, &error) != ERROR_OK ||
+    uint64_t limit = 0;
+    if (query_u64(request, "limit", &limit, &error) != ERROR_OK ||
         service_view(request->service, &view, &error) != ERROR_OK) {
         problem_error(request, &error);
         return;
@@ -142,37 +140,25 @@ struct failover_body {
 #define AT(member) ((uint32_t)offsetof(struct failover_body, member))
 static const struct field failover_fields[] = {
     {.name = "reason", .type = FIELD_TEXT, .offset = AT(reason), .required = true, .max = REASON_BYTES_MAX},
-    {.name = "target_node", .type = FIELD_NAME, .offset = AT(target_node)},
-    {.name = "rollback", .type = FIELD_BOOL, .offset = AT(rollback), .help = "between nodes only"},
+    {.name = "target_node",
+     .type = FIELD_NAME,
+     .offset = AT(target_node),
+     .help = "the voter to hand over to; absent: whoever is furthest"},
+    {.name = "rollback", .type = FIELD_BOOL, .offset = AT(rollback)}, /* between nodes only */
 };
-static const struct schema failover_schema = SCHEMA("failover", struct failover_body, failover_fields);
+static const struct schema forwarded_schema = SCHEMA("failover", struct failover_body, failover_fields);
+const struct schema failover_schema = {
+    .name = "failover", .bytes = sizeof(struct failover_body), .fields = failover_fields, .field_count = 2};
 
 void ha_failover(struct request *request)
 {
-    struct error error = {0};
-    struct failover_body body = {0};
-    if (!body_read(request))
-        return;
-    enum error_code code =
-        schema_from_json(&failover_schema, request->json, &request->decoded, &body, &error);
-    if (code == ERROR_OK && json_object_get(request->json, "rollback") != NULL && !request->forwarded)
-        code = error_set(&error, ERROR_INVALID, "rollback: unknown field");
-    if (code != ERROR_OK)
-        problem_error(request, &error);
-    else
+    if (body_take(request, request->forwarded ? &forwarded_schema : &failover_schema) != NULL)
         request_act(request, SERVICE_FAILOVER, request->json, flow_act_answer);
 }
 
 void ha_join(struct request *request)
 {
-    struct error error = {0};
-    const struct command_type *type = command_by_name("member.add");
-    if (!body_read(request))
-        return;
-    void *record = arena_new(&request->arena, type->schema->bytes);
-    if (schema_from_json(type->schema, request->json, &request->decoded, record, &error) != ERROR_OK)
-        problem_error(request, &error);
-    else
+    if (body_take(request, request->route->body) != NULL)
         request_act(request, SERVICE_MEMBER_JOIN, request->json, flow_act_answer);
 }
 
@@ -185,16 +171,10 @@ static const struct field remove_fields[] = {
     {.name = "member", .type = FIELD_NAME, .offset = AT(member), .required = true},
     {.name = "reason", .type = FIELD_TEXT, .offset = AT(reason), .required = true, .max = REASON_BYTES_MAX},
 };
-static const struct schema remove_schema = SCHEMA("remove", struct remove_body, remove_fields);
+const struct schema remove_schema = SCHEMA("removal", struct remove_body, remove_fields);
 
 void ha_remove(struct request *request)
 {
-    struct error error = {0};
-    struct remove_body body = {0};
-    if (!body_read(request))
-        return;
-    if (schema_from_json(&remove_schema, request->json, &request->decoded, &body, &error) != ERROR_OK)
-        problem_error(request, &error);
-    else
+    if (body_take(request, request->route->body) != NULL)
         request_act(request, SERVICE_MEMBER_REMOVE, request->json, flow_act_answer);
 }

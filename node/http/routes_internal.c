@@ -26,7 +26,7 @@ static void answer_outcome(struct request *request)
     if (packed.overflow)
         problem_answer(request, 500, "too_big", "the outcome is longer than %u bytes", OUTCOME_BYTES_MAX);
     else
-        answer_raw(request, 200, "application/msgpack", &packed);
+        answer_raw(request, 200, OUTCOME_CONTENT_TYPE, &packed);
     bytes_done(&packed);
 }
 

@@ -7,6 +7,7 @@
 #include "node/http/body.h"
 #include "node/http/flow.h"
 #include "node/http/problem.h"
+#include "node/http/router.h"
 #include "node/http/routes.h"
 
 #define RESIGN "ha_leader_resign"
@@ -24,7 +25,7 @@ static const struct field preview_fields[] = {
      .help = "PLAN, PLAN/STAGE or current; without it the answer is about the target as such"},
     {.name = "strategy", .type = FIELD_TEXT, .offset = AT(strategy), .max = NAME_BYTES_MAX},
 };
-static const struct schema preview_schema = SCHEMA("preview", struct rollback_body, preview_fields);
+const struct schema preview_schema = SCHEMA("preview", struct rollback_body, preview_fields);
 
 void rollback_list(struct request *request)
 {
@@ -57,7 +58,8 @@ static enum error_code resign_check(const char *resource, const char *strategy, 
 enum error_code rollback_preview_check(struct request *request, struct error *error)
 {
     struct rollback_body *body = arena_new(&request->arena, sizeof(*body));
-    enum error_code code = schema_from_json(&preview_schema, request->json, &request->decoded, body, error);
+    enum error_code code =
+        schema_from_json(request->route->body, request->json, &request->decoded, body, error);
     if (code != ERROR_OK)
         return code;
     if (rollback_target_find(body->target) == NULL)
@@ -108,21 +110,14 @@ static void resign(struct request *request)
 
 void rollback_execute(struct request *request)
 {
-    struct error error = {0};
-    const struct command_type *type = command_by_name("rollback.execute");
-    if (!body_read(request))
-        return;
     const char *target = json_string_value(json_object_get(request->json, "target"));
     if (target == NULL || strcmp(target, RESIGN) != 0) {
-        flow_change(request, type->name);
+        flow_change(request, "rollback.execute");
         return;
     }
     const char *resource = json_string_value(json_object_get(request->json, "resource"));
     if (!given(resource))
         json_object_set_new(request->json, "resource", json_string("current"));
-    void *record = arena_new(&request->arena, type->schema->bytes);
-    if (schema_from_json(type->schema, request->json, &request->decoded, record, &error) != ERROR_OK)
-        problem_error(request, &error);
-    else
+    if (body_take(request, request->route->body) != NULL)
         resign(request);
 }

@@ -8,9 +8,6 @@
 #include "node/http/router.h"
 #include "node/http/routes.h"
 
-#define THRESHOLD_DEFAULT_S 3600u
-#define THRESHOLD_MOST_S    315360000u /* ten years */
-
 /* A plan without an id gets one that follows from the request: a repeat of the request means the same plan.
  */
 static void make_plan_id(struct request *request)
@@ -54,8 +51,7 @@ enum error_code rollout_get(struct request *request, struct view *view, json_t *
 enum error_code rollout_stuck_check(struct request *request, struct error *error)
 {
     uint64_t *threshold_ms = arena_new(&request->arena, sizeof(*threshold_ms));
-    *threshold_ms = THRESHOLD_DEFAULT_S;
-    enum error_code code = query_u64(request, "threshold_seconds", 0, THRESHOLD_MOST_S, threshold_ms, error);
+    enum error_code code = query_u64(request, "threshold_seconds", threshold_ms, error);
     *threshold_ms *= 1000;
     request->parsed = threshold_ms;
     return code;

@@ -25,6 +25,7 @@
 #include "node/http/count.h"
 #include "node/http/guard.h"
 #include "node/http/lane.h"
+#include "node/http/openapi.h"
 #include "node/http/problem.h"
 #include "node/http/request.h"
 #include "node/http/router.h"
@@ -59,7 +60,8 @@ struct http_server {
     _Atomic uint32_t busy; /* requests between their headers and the end of their answer */
     pthread_mutex_t lock;  /* calls */
     pthread_cond_t idle;
-    uint32_t calls; /* of the service, under way */
+    uint32_t calls;       /* of the service, under way */
+    struct bytes openapi; /* made once */
 };
 
 static uint64_t now_ms(const struct http_server *self)
@@ -110,6 +112,11 @@ void server_count(const struct http_server *self, struct metrics_http *out)
     http_count_read(self->count, out);
     out->in_flight = atomic_load(&self->busy);
     out->cut = guard_cut_total(self->guard);
+}
+
+struct span server_openapi(const struct http_server *self)
+{
+    return bytes_span(&self->openapi);
 }
 
 struct stream_hub *server_streams(struct http_server *self)
@@ -585,6 +592,8 @@ enum error_code http_server_open(const struct http_options *options, struct http
     }
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->idle, NULL);
+    bytes_init(&self->openapi, 0);
+    openapi_write(service_version(), self->options.body_bytes_max, &self->openapi);
     self->guard = guard_new();
     self->count = http_count_new();
     for (size_t i = 0; i < LANE_COUNT; i++)
@@ -636,6 +645,7 @@ void http_server_close(struct http_server *self)
         lane_free(self->lanes[i]);
     guard_free(self->guard);
     http_count_free(self->count);
+    bytes_done(&self->openapi);
     pthread_cond_destroy(&self->idle);
     pthread_mutex_destroy(&self->lock);
     free(self);

@@ -36,6 +36,8 @@
 #define STREAM_CATEGORY_TEXT_MAX 256u
 #define STREAM_EVENT_TYPE_BYTES  1024u /* the whole list */
 
+#define EVENTS_CONTENT_TYPE "text/event-stream; charset=utf-8"
+
 struct stream_hub;
 
 struct stream_filter {

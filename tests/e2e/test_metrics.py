@@ -92,10 +92,10 @@ def test_counters_move_with_requests():
                     and moved(requests("any", "none", 404), 1) and moved(requests("any", "none", 405), 1)
                     and moved('autonomy_http_request_duration_seconds_count{kind="change"}', 2)
                     and moved('autonomy_http_request_duration_seconds_count{kind="read"}', 4)
-                    and moved('autonomy_changes_total{outcome="applied"}', 1)
+                    and after[applied] >= before[applied] + 1  # the node makes changes of its own, too
                     and moved('autonomy_changes_total{outcome="refused"}', 1))
 
-        after = {}
+        after, applied = {}, 'autonomy_changes_total{outcome="applied"}'
         wait_for("what was asked to be counted", all_counted, patience_s=20)
         assert after["autonomy_applied_index"] >= before["autonomy_applied_index"] + 2
         assert after["autonomy_audit_seq"] > before["autonomy_audit_seq"]

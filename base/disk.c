@@ -194,13 +194,16 @@ static uint32_t slot_checksum(const uint8_t *slot, uint32_t length)
     return crc32c(crc32c(0, slot + 8, 12), slot + SLOT_HEAD, length);
 }
 
-/* The number of a whole slot; 0 when it isn't whole. */
+/* The number of a whole slot; 0 when it isn't whole. No slot is the last of all numbers: the next one would
+ * be older than this. */
 static uint64_t slot_number(const uint8_t *slot)
 {
     uint32_t length = get_u32(slot + 16);
-    if (memcmp(slot, slot_magic, sizeof(slot_magic)) != 0 || length > DISK_SMALL_BYTES_MAX)
+    uint64_t number = get_u64(slot + 8);
+    if (memcmp(slot, slot_magic, sizeof(slot_magic)) != 0 || length > DISK_SMALL_BYTES_MAX ||
+        number == UINT64_MAX)
         return 0;
-    return slot_checksum(slot, length) == get_u32(slot + 20) ? get_u64(slot + 8) : 0;
+    return slot_checksum(slot, length) == get_u32(slot + 20) ? number : 0;
 }
 
 static void slot_fill(uint8_t *slot, uint64_t number, struct span content)

@@ -106,3 +106,13 @@ struct reader apply_reader(struct apply *apply)
 {
     return (struct reader){.store = apply->store};
 }
+
+void apply_damaged(struct apply *apply, const char *format, ...)
+{
+    struct error error = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    (void)error_setv(&error, ERROR_CORRUPT, format, arguments);
+    va_end(arguments);
+    store_fail(apply->store, &error);
+}

@@ -59,6 +59,9 @@ struct bytes *apply_created(struct apply *apply);
 /** Appends an audit record; fills in seq, index, term, timestamp, source, request id, hashes, and actor when
  * NULL. */
 void apply_record(struct apply *apply, const struct audit_record *record);
+/** Says that what stands in the state contradicts itself: nothing of the group is written, fsm_apply()
+ * answers ERROR_CORRUPT and the node stops. The handler may go on or return. */
+void apply_damaged(struct apply *apply, const char *format, ...) PRINTF(2, 3);
 /** A reader (fsm/view.h) of the state as this handler sees it. */
 struct reader;
 struct reader apply_reader(struct apply *apply);

@@ -121,7 +121,8 @@ static struct store_key flag_key(const char *key)
 static void read_disable_new(struct reader reader, struct arena *arena, struct flag *out)
 {
     struct kill_switch self;
-    CHECK(kill_switch_read(reader, FLAG_DISABLE_NEW, arena, &self), "%s is built in", FLAG_DISABLE_NEW);
+    if (!kill_switch_read(reader, FLAG_DISABLE_NEW, arena, &self))
+        return; /* it is built in: only after a read error, which the reader keeps */
     out->version = self.version;
     out->actor = self.active ? self.activated_by : self.reset_by;
     out->reason = self.active ? self.activate_reason : self.reset_reason;

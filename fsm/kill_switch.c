@@ -388,8 +388,8 @@ static void reset(struct apply *apply, const void *body)
     save(apply, &self);
     const struct store_key active = active_key(self.name);
     store_delete(apply->store, &active);
-    CHECK(store_meta(apply->store)->active_switch_count > 0, "\"%s\" is reset, and none is active",
-          self.name);
+    if (store_meta(apply->store)->active_switch_count == 0)
+        apply_damaged(apply, "\"%s\" is reset, and none is active", self.name);
     store_meta(apply->store)->active_switch_count--;
     struct field_pair fields[] = {{"active_seconds", number(apply, active_s)},
                                   {"force", request->force ? "true" : "false"},

@@ -243,7 +243,8 @@ void member_sync_apply(struct apply *apply, const void *data)
     member.role_ms = apply->time_ms;
     member_put(apply, &member);
     if (member.role == MEMBER_ROLE_REMOVED) {
-        CHECK(store_meta(apply->store)->member_count > 0, "%s is removed from no members", member.name);
+        if (store_meta(apply->store)->member_count == 0)
+            apply_damaged(apply, "%s is removed from no members", member.name);
         store_meta(apply->store)->member_count--;
         member_record(apply, &member, "ha.member.removed", "remove", body->reason);
     } else {

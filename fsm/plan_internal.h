@@ -24,9 +24,13 @@ bool plan_read(struct reader reader, const char *plan_id, struct arena *arena, s
 bool plan_load(struct apply *apply, const char *plan_id, struct plan *out);
 /** Writes the plan and moves its index keys; sets due_ms and unmoved. */
 void plan_save(struct apply *apply, struct plan *plan);
+/** Which of the invariants at the head of plan.h doesn't hold, by its number; NULL: all do. */
+const char *plan_unsound(const struct plan *plan);
 void plan_check(const struct plan *plan);
-bool plan_node_read(struct reader reader, const char *plan_id, const char *node_id, struct arena *arena,
+bool plan_node_read(struct reader reader, const struct plan *plan, const char *node_id, struct arena *arena,
                     struct plan_node *out);
+/** Whether its stage is one of the plan's, or none. */
+bool plan_node_fits(const struct plan *plan, const struct plan_node *node);
 void plan_node_save(struct apply *apply, const struct plan *plan, const struct plan_node *node);
 
 /* --- plan_gate.c: gates, without a store --- */

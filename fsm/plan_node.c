@@ -86,7 +86,7 @@ void plan_enrol_listed(struct apply *apply, struct plan *plan)
         const struct plan_target *target = &plan->stages[i].spec.target;
         for (size_t j = 0; j < target->node_count; j++) {
             struct plan_node node;
-            if (plan_node_read(apply_reader(apply), plan->plan_id, target->nodes[j], apply->arena, &node))
+            if (plan_node_read(apply_reader(apply), plan, target->nodes[j], apply->arena, &node))
                 continue; /* named twice */
             enrol(apply, plan, target->nodes[j], NULL, 0, &node);
             plan_node_save(apply, plan, &node);
@@ -105,7 +105,9 @@ static void expose(struct apply *apply, struct plan *plan, struct plan_node *nod
         counts->exposed++;
         store_put(apply->store, &key, span_of(NULL, 0));
     } else {
-        CHECK(counts->exposed > 0, "node %s of plan %s was not counted", node->node_id, plan->plan_id);
+        if (counts->exposed == 0)
+            apply_damaged(apply, "node %s of plan %s was not counted as exposed", node->node_id,
+                          plan->plan_id);
         counts->exposed--;
         store_delete(apply->store, &key);
     }
@@ -114,7 +116,9 @@ static void expose(struct apply *apply, struct plan *plan, struct plan_node *nod
 void plan_node_move(struct apply *apply, struct plan *plan, struct plan_node *node, enum node_state to)
 {
     struct plan_counts *counts = plan_counts_of(plan, node->stage);
-    CHECK(counts->state[node->state] > 0, "node %s of plan %s was not counted", node->node_id, plan->plan_id);
+    if (counts->state[node->state] == 0)
+        apply_damaged(apply, "node %s of plan %s was not counted as %s", node->node_id, plan->plan_id,
+                      node_state_names[node->state]);
     counts->state[node->state]--;
     counts->state[to]++;
     node->state = to;
@@ -187,7 +191,7 @@ static bool check_move(struct apply *apply, const struct plan *plan, const struc
 static bool meet(struct apply *apply, struct plan *plan, const struct plan_report *report,
                  struct plan_node *node, bool *enrolled)
 {
-    *enrolled = !plan_node_read(apply_reader(apply), plan->plan_id, report->node_id, apply->arena, node);
+    *enrolled = !plan_node_read(apply_reader(apply), plan, report->node_id, apply->arena, node);
     if (!*enrolled)
         return true;
     if (plan->node_count >= PLAN_NODES_MAX) {
@@ -259,7 +263,7 @@ void plan_report_handle(struct apply *apply, const void *body)
     follow(apply, &plan, &node);
     plan_save(apply, &plan);
     if (plan.phase == PLAN_ROLLED_BACK && /* the wave may have reached this very node */
-        !plan_node_read(apply_reader(apply), plan.plan_id, node.node_id, apply->arena, &node))
+        !plan_node_read(apply_reader(apply), &plan, node.node_id, apply->arena, &node))
         return; /* a read error, which the store keeps */
     answer_report(apply, &plan, &node, previous, enrolled);
 }

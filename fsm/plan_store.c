@@ -70,11 +70,51 @@ static struct plan_place place_of(const struct plan *plan)
                                .stuck_recorded = plan->stuck_recorded};
 }
 
+/* The invariants of fsm/plan.h that concern one stage. @return what is wrong, or NULL */
+static const char *stage_unsound(const struct plan *plan, size_t i)
+{
+    const struct plan_stage *stage = &plan->stages[i];
+    const bool live = plan->phase == PLAN_ACTIVE || plan->phase == PLAN_PAUSED;
+    if (stage->phase == STAGE_OPEN && (!live || i != plan->current))
+        return "(1) a stage is open that isn't current, or in a plan that isn't live";
+    if (i < plan->current && (stage->phase == STAGE_PENDING || stage->phase == STAGE_OPEN))
+        return "(2) a stage is behind and not left";
+    if (i > plan->current && stage->phase != STAGE_PENDING)
+        return "(2) a stage is ahead and not pending";
+    if (stage->clock_running && (stage->phase != STAGE_OPEN || plan->phase != PLAN_ACTIVE))
+        return "(3) a stage soaks that isn't open, or in a plan that isn't active";
+    return NULL;
+}
+
+const char *plan_unsound(const struct plan *plan)
+{
+    uint64_t nodes = 0;
+    if (plan->stage_count < 1 || plan->stage_count > PLAN_STAGES_MAX || plan->current >= plan->stage_count)
+        return "its current stage is none of its stages";
+    for (size_t i = 0; i < plan->stage_count; i++) {
+        const char *why = stage_unsound(plan, i);
+        if (why != NULL)
+            return why;
+        for (size_t state = 0; state < NODE_STATE_COUNT; state++)
+            nodes += plan->stages[i].counts.state[state];
+    }
+    for (size_t state = 0; state < NODE_STATE_COUNT; state++)
+        nodes += plan->outside.state[state];
+    if (nodes != plan->node_count)
+        return "(4) it counts other nodes than it has";
+    return plan->filed_ms > plan->moved_ms ? "(5) it is filed later than it moved" : NULL;
+}
+
 bool plan_read(struct reader reader, const char *plan_id, struct arena *arena, struct plan *out)
 {
     const struct store_key key = plan_key(plan_id);
     if (!reader_get_record(reader, &key, &plan_schema, arena, out))
         return false;
+    const char *why = plan_unsound(out);
+    if (why != NULL) { /* what follows counts on it */
+        reader_damaged(reader, arena_printf(arena, "plan %s: %s", plan_id, why));
+        return false;
+    }
     out->stored = place_of(out);
     return true;
 }
@@ -154,45 +194,35 @@ void plan_save(struct apply *apply, struct plan *plan)
     move_phase_key(apply, plan);
     move_due_key(apply, plan);
     move_unmoved_key(apply, plan);
+    if (store_failed(apply->store))
+        return; /* nothing of this will be written */
     plan_check(plan);
     const struct store_key key = plan_key(plan->plan_id);
     store_put_record(apply->store, &key, &plan_schema, plan);
     plan->stored = place_of(plan);
 }
 
-/* The invariants of fsm/plan.h, by their numbers. */
 void plan_check(const struct plan *plan)
 {
-    uint64_t nodes = 0;
-    CHECK(plan->stage_count >= 1 && plan->stage_count <= PLAN_STAGES_MAX, "%zu stages", plan->stage_count);
-    CHECK(plan->current < plan->stage_count, "stage %llu of %zu", (unsigned long long)plan->current,
-          plan->stage_count);
-    const bool live = plan->phase == PLAN_ACTIVE || plan->phase == PLAN_PAUSED;
-    for (size_t i = 0; i < plan->stage_count; i++) {
-        const struct plan_stage *stage = &plan->stages[i];
-        CHECK(stage->phase != STAGE_OPEN || (live && i == plan->current), "(1) plan %s, stage %zu is open",
-              plan->plan_id, i);
-        CHECK(i >= plan->current || (stage->phase != STAGE_PENDING && stage->phase != STAGE_OPEN),
-              "(2) plan %s, stage %zu is behind and not left", plan->plan_id, i);
-        CHECK(i <= plan->current || stage->phase == STAGE_PENDING,
-              "(2) plan %s, stage %zu is ahead and not pending", plan->plan_id, i);
-        CHECK(!stage->clock_running || (stage->phase == STAGE_OPEN && plan->phase == PLAN_ACTIVE),
-              "(3) plan %s, stage %zu soaks", plan->plan_id, i);
-        for (size_t state = 0; state < NODE_STATE_COUNT; state++)
-            nodes += stage->counts.state[state];
-    }
-    CHECK(plan->filed_ms <= plan->moved_ms, "(5) plan %s is filed later than it moved", plan->plan_id);
-    for (size_t state = 0; state < NODE_STATE_COUNT; state++)
-        nodes += plan->outside.state[state];
-    CHECK(nodes == plan->node_count, "(4) plan %s counts %llu nodes of %llu", plan->plan_id,
-          (unsigned long long)nodes, (unsigned long long)plan->node_count);
+    const char *why = plan_unsound(plan);
+    CHECK(why == NULL, "plan %s: %s", plan->plan_id, why);
 }
 
-bool plan_node_read(struct reader reader, const char *plan_id, const char *node_id, struct arena *arena,
+bool plan_node_fits(const struct plan *plan, const struct plan_node *node)
+{
+    return node->stage == PLAN_STAGE_NONE || node->stage < plan->stage_count;
+}
+
+bool plan_node_read(struct reader reader, const struct plan *plan, const char *node_id, struct arena *arena,
                     struct plan_node *out)
 {
-    const struct store_key key = plan_node_key(plan_id, node_id);
-    return reader_get_record(reader, &key, &plan_node_schema, arena, out);
+    const struct store_key key = plan_node_key(plan->plan_id, node_id);
+    if (!reader_get_record(reader, &key, &plan_node_schema, arena, out))
+        return false;
+    if (plan_node_fits(plan, out))
+        return true;
+    reader_damaged(reader, "a node of a plan belongs to none of its stages");
+    return false;
 }
 
 void plan_node_save(struct apply *apply, const struct plan *plan, const struct plan_node *node)

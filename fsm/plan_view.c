@@ -107,7 +107,12 @@ static bool visit_node(void *context, struct span key, struct span value)
         return false;
     }
     arena_init(&arena, VIEW_ARENA_BYTES);
-    const bool good = view_unpack(walk->view, &plan_node_schema, value, &arena, &node);
+    bool good = view_unpack(walk->view, &plan_node_schema, value, &arena, &node);
+    if (good && !plan_node_fits(walk->plan, &node)) {
+        view_fail(walk->view, ERROR_CORRUPT, "a node of plan %s belongs to none of its stages",
+                  walk->plan->plan_id);
+        good = false;
+    }
     if (good)
         json_array_append_new(walk->nodes, node_json(walk->plan, &node));
     arena_done(&arena);
@@ -237,7 +242,13 @@ static json_t *plan_item(void *context, struct view *view, struct span key, stru
     struct plan plan;
     (void)context;
     (void)key;
-    return view_unpack(view, &plan_schema, value, arena, &plan) ? row_json(&plan) : NULL;
+    if (!view_unpack(view, &plan_schema, value, arena, &plan))
+        return NULL;
+    const char *why = plan_unsound(&plan);
+    if (why == NULL)
+        return row_json(&plan);
+    view_fail(view, ERROR_CORRUPT, "plan %s: %s", plan.plan_id, why);
+    return NULL;
 }
 
 static json_t *phase_item(void *context, struct view *view, struct span key, struct span value,

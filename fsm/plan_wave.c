@@ -82,7 +82,7 @@ static bool gather(void *context, struct span key, struct span value)
 static void offer_one(struct apply *apply, struct plan *plan, const char *node_id, struct arena *arena)
 {
     struct plan_node node;
-    if (!plan_node_read(apply_reader(apply), plan->plan_id, node_id, arena, &node))
+    if (!plan_node_read(apply_reader(apply), plan, node_id, arena, &node))
         return; /* only after a read error, which the store keeps */
     plan_node_move(apply, plan, &node, NODE_REVERT_OFFERED);
     plan_node_save(apply, plan, &node);

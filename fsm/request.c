@@ -102,13 +102,17 @@ struct expired {
     uint64_t next_ms;  /* of those that stay; UINT64_MAX: none does */
     struct expired_row rows[REQUEST_EXPIRE_TICK_MAX];
     uint32_t count, count_max;
+    struct error error; /* a row that has another form */
 };
 
 static bool expired_visit(void *context, struct span key, struct span value)
 {
     struct expired *expired = context;
-    CHECK(value.bytes == REQUEST_KEY_BYTES && key.bytes == EXPIRY_KEY_BYTES, "an expiry row of %zu bytes",
-          value.bytes);
+    if (value.bytes != REQUEST_KEY_BYTES || key.bytes != EXPIRY_KEY_BYTES) {
+        (void)error_set(&expired->error, ERROR_CORRUPT,
+                        "a remembered request expires by a row of %zu and %zu bytes", key.bytes, value.bytes);
+        return false;
+    }
     const uint8_t *by_time = key.data;
     const uint8_t *by_id = value.data;
     const uint64_t expires_ms = get_u64(by_time + 1);
@@ -135,12 +139,16 @@ void request_expire(struct store *store, uint64_t time_ms, uint32_t count_max)
     expired.next_ms = UINT64_MAX;
     expired.count = 0;
     expired.count_max = count_max;
+    expired.error = (struct error){0};
     const struct store_key prefix = store_key1('R', span_of(NULL, 0));
     store_scan(store, &prefix, false, expired_visit, &expired);
+    if (expired.error.code == ERROR_OK && expired.count > meta->request_count)
+        (void)error_set(&expired.error, ERROR_CORRUPT, "%u requests expire of %llu", expired.count,
+                        (unsigned long long)meta->request_count);
+    if (expired.error.code != ERROR_OK)
+        store_fail(store, &expired.error);
     if (store_failed(store))
         return;
-    CHECK(expired.count <= meta->request_count, "%u requests expire of %llu", expired.count,
-          (unsigned long long)meta->request_count);
     for (uint32_t i = 0; i < expired.count; i++) {
         const struct store_key by_time = expiry_key(expired.rows[i].expires_ms, expired.rows[i].index);
         const struct store_key by_id = store_key1('r', span_of(expired.rows[i].id, DIGEST_BYTES));

@@ -246,6 +246,18 @@ const struct store_meta *reader_meta(struct reader reader)
     return reader.store ? store_meta(reader.store) : &reader.view->meta;
 }
 
+void reader_damaged(struct reader reader, const char *why)
+{
+    struct error error = {0};
+    CHECK(!reader.store != !reader.view, "a reader reads a store or a view");
+    if (reader.view) {
+        view_fail(reader.view, ERROR_CORRUPT, "%s", why);
+        return;
+    }
+    (void)error_set(&error, ERROR_CORRUPT, "%s", why);
+    store_fail(reader.store, &error);
+}
+
 bool reader_get(struct reader reader, const struct store_key *key, struct bytes *value)
 {
     CHECK(!reader.store != !reader.view, "a reader reads a store or a view");

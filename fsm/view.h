@@ -51,6 +51,8 @@ struct reader {
 struct reader view_reader(struct view *self);
 /** Counts and time as of what the reader sees. */
 const struct store_meta *reader_meta(struct reader reader);
+/** Latches ERROR_CORRUPT: a record has its form, and contradicts itself. */
+void reader_damaged(struct reader reader, const char *why);
 bool reader_get(struct reader reader, const struct store_key *key, struct bytes *value);
 bool reader_get_record(struct reader reader, const struct store_key *key, const struct schema *schema,
                        struct arena *arena, void *record);

@@ -212,7 +212,8 @@ static bool file_name_valid(const char *name)
     return name && name_valid(name) && strlen(name) < 100;
 }
 
-static enum error_code manifest_check(struct transfer *self, const json_t *json, struct error *error)
+enum error_code transfer_manifest_check(const struct transfer_request *request, const json_t *json,
+                                        struct error *error)
 {
     const char *cluster_id = json_string_value(json_object_get(json, "cluster_id"));
     const char *checkpoint_id = json_string_value(json_object_get(json, "checkpoint_id"));
@@ -220,14 +221,13 @@ static enum error_code manifest_check(struct transfer *self, const json_t *json,
     json_t *file;
     if (!checkpoint_id || !name_valid(checkpoint_id) || !json_is_array(json_object_get(json, "files")))
         return error_set(error, ERROR_CORRUPT, "the manifest has no checkpoint_id or no files");
-    if (!cluster_id || strcmp(cluster_id, self->request.cluster_id) != 0 ||
-        json_u64(json, "generation") != self->request.generation)
+    if (!cluster_id || strcmp(cluster_id, request->cluster_id) != 0 ||
+        json_u64(json, "generation") != request->generation)
         return error_set(error, ERROR_CONFLICT, "it belongs to cluster %.40s, not to ours",
                          cluster_id ? cluster_id : "?");
-    if (json_u64(json, "index") < self->request.index_min)
+    if (json_u64(json, "index") < request->index_min)
         return error_set(error, ERROR_CONFLICT, "it has applied %llu only, %llu is needed",
-                         (unsigned long long)json_u64(json, "index"),
-                         (unsigned long long)self->request.index_min);
+                         (unsigned long long)json_u64(json, "index"), (unsigned long long)request->index_min);
     if (json_u64(json, "schema") > FSM_SCHEMA)
         return error_set(error, ERROR_CONFLICT, "its store has schema %llu, this build knows %u",
                          (unsigned long long)json_u64(json, "schema"), FSM_SCHEMA);
@@ -262,7 +262,7 @@ static enum error_code manifest_fetch(struct transfer *self, const char *source,
         code = error_set(error, ERROR_UNAVAILABLE, "%s answered %ld: %.200s", source, status,
                          detail ? detail : "no reason");
     }
-    if (code == ERROR_OK && manifest_check(self, json, error) != ERROR_OK)
+    if (code == ERROR_OK && transfer_manifest_check(&self->request, json, error) != ERROR_OK)
         code = error_prefix(error, "checkpoint of %s", source);
     bytes_done(&text);
     if (code == ERROR_OK)

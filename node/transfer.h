@@ -31,6 +31,12 @@ struct transfer_request {
     void *context;
 };
 
+struct json_t;
+
+/** What a source says of its checkpoint, against what was asked for: names that become files in our folder,
+ * hashes, cluster, generation and index. @return ERROR_CORRUPT, ERROR_CONFLICT or ERROR_TOO_BIG */
+enum error_code transfer_manifest_check(const struct transfer_request *request, const struct json_t *manifest,
+                                        struct error *error) MUST_USE;
 enum error_code transfer_open(struct uv_loop_s *loop, struct transfer **out, struct error *error) MUST_USE;
 /** Everything is copied. One at a time. */
 void transfer_fetch(struct transfer *self, const struct transfer_request *request);

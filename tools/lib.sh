@@ -26,6 +26,7 @@ packages() {
     case "${1:-}" in tests | chaos) printf '%s
 ' python3 iproute2 nftables ;; esac
     if [ "${1:-}" = etcd ]; then printf '%s\n' etcd-server; fi
+    if [ "${1:-}" = fuzz ]; then printf '%s\n' clang libclang-rt-dev; fi
 }
 
 debian_version() {

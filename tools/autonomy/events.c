@@ -13,9 +13,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "tools/autonomy/client.h"
+#include "tools/autonomy/event_frames.h"
 #include "tools/autonomy/output.h"
 
-#define LINE_BYTES_MAX    (2u * 1024u * 1024u) /* one record with room to spare */
 #define PROBLEM_BYTES_MAX (64u * 1024u)
 #define SILENCE_S         40L /* heartbeats come every 15 s: a node that is silent for longer is gone */
 #define PAUSE_MS          100u
@@ -25,18 +25,18 @@ struct follow {
     CURL *curl;
     void (*print)(struct follow *self, const json_t *record);
     const char *path;
-    uint64_t last_id;  /* UINT64_MAX: none yet */
-    uint64_t frame_id; /* of the frame that is arriving */
     uint64_t printed, limit;
-    struct bytes line, data, problem;
+    struct event_frames frames;
+    struct bytes problem;
     bool done, reached; /* the limit; a node that answered with a stream, since the last pause */
 };
 
 /* --- frames --- */
 
-static void take_record(struct follow *self)
+static bool take_record(void *context, struct span data)
 {
-    json_t *record = json_loadb((const char *)self->data.data, self->data.length, 0, NULL);
+    struct follow *self = context;
+    json_t *record = json_loadb(data.data, data.bytes, 0, NULL);
     /* `end` and `overflow` speak of the stream, and have no seq. */
     if (json_is_integer(json_object_get(record, "seq"))) {
         struct arena kept = self->cli->arena; /* what one record needs doesn't stay for hours */
@@ -49,23 +49,7 @@ static void take_record(struct follow *self)
         self->done = (self->limit > 0 && self->printed >= self->limit) || ferror(self->cli->out);
     }
     json_decref(record);
-}
-
-/* An id counts once its frame is whole: its lines come before its data. */
-static void take_line(struct follow *self)
-{
-    const char *line = (const char *)self->line.data;
-    if (strncmp(line, "id: ", 4) == 0) {
-        (void)parse_u64(line + 4, INT64_MAX, &self->frame_id);
-    } else if (strncmp(line, "data: ", 6) == 0) {
-        bytes_clear(&self->data);
-        bytes_append_text(&self->data, line + 6);
-    } else if (line[0] == '\0') {
-        if (self->data.length > 0)
-            take_record(self);
-        bytes_clear(&self->data);
-        self->last_id = self->frame_id;
-    }
+    return !self->done;
 }
 
 static size_t take(char *data, size_t size, size_t count, void *context)
@@ -79,18 +63,7 @@ static size_t take(char *data, size_t size, size_t count, void *context)
         return length;
     }
     self->reached = true;
-    for (size_t i = 0; i < length && !self->done; i++) {
-        if (data[i] != '\n') {
-            bytes_append(&self->line, &data[i], 1);
-            continue;
-        }
-        bytes_append(&self->line, "", 1);
-        if (self->line.overflow)
-            return 0;
-        take_line(self);
-        bytes_clear(&self->line);
-    }
-    return self->done ? 0 : length;
+    return event_frames_feed(&self->frames, data, length) ? length : 0;
 }
 
 /* --- one node, and all of them --- */
@@ -111,13 +84,11 @@ static long follow_node(struct follow *self, const char *url, struct curl_slist 
 {
     char whole[4096];
     int length = snprintf(whole, sizeof whole, "%s%s", url, self->path);
-    if (self->last_id != UINT64_MAX)
+    if (self->frames.last_id != EVENT_NONE)
         snprintf(whole + length, sizeof whole - (size_t)length, "%clast_event_id=%llu",
-                 strchr(self->path, '?') ? '&' : '?', (unsigned long long)self->last_id);
+                 strchr(self->path, '?') ? '&' : '?', (unsigned long long)self->frames.last_id);
     long status = 0;
-    self->frame_id = self->last_id;
-    bytes_clear(&self->line);
-    bytes_clear(&self->data);
+    event_frames_restart(&self->frames);
     bytes_clear(&self->problem);
     why[0] = '\0';
     curl_easy_reset(self->curl);
@@ -185,20 +156,18 @@ static enum cli_exit follow(struct cli *cli, const char *path,
     struct follow self = {.cli = cli,
                           .path = path,
                           .print = print,
-                          .last_id = cli_typed(cli, "since") ? cli_number(cli, "since") : UINT64_MAX,
                           .limit = cli_number(cli, "limit"),
                           .curl = curl_easy_init()};
     CHECK(self.curl, "libcurl doesn't start");
-    bytes_init(&self.line, LINE_BYTES_MAX);
-    bytes_init(&self.data, LINE_BYTES_MAX);
+    event_frames_init(&self.frames, cli_typed(cli, "since") ? cli_number(cli, "since") : EVENT_NONE,
+                      take_record, &self);
     bytes_init(&self.problem, PROBLEM_BYTES_MAX);
     struct curl_slist *headers = headers_of(cli);
     enum cli_exit exit = follow_all(&self, client, headers);
     curl_slist_free_all(headers);
     curl_easy_cleanup(self.curl);
     bytes_done(&self.problem);
-    bytes_done(&self.data);
-    bytes_done(&self.line);
+    event_frames_done(&self.frames);
     return exit;
 }
 

@@ -17,7 +17,7 @@ READERS = (r"\b(json_parse|json_load\w*|schema_unpack|schema_from_json|schema_pe
            r"hex_decode|get_u(?:16|32|64)|strto[a-z]+|sscanf|getline|fread|disk_small_read|MHD_lookup_connection_value|\w+_decode|command_inspect)"
            r"\s*\(")
 # Beyond tables and routes: that an input got to where only a sound one gets.
-MARKS = ["configuration taken", "manifest taken", "trail verified", "cursor taken"]
+MARKS = ["configuration taken", "manifest taken", "trail verified", "cursor taken", "line without a tree"]
 
 
 def sources():

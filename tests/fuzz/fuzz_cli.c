@@ -2,7 +2,8 @@
  * forms of stages and flags. The first byte chooses:
  *   'a' arguments, one a line: refused with a sentence, or the line to type again means the same
  *   'c' the settings file          'm' the file of remembered members, and a node's status that changes it
- *   's' one --stage of a plan      'f' one KEY=VALUE of a flag */
+ *   's' one --stage of a plan      'f' one KEY=VALUE of a flag
+ *   't' what nodes said of themselves, as one screen */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "fuzz/fuzz.h"
 #include "tools/autonomy/client.h"
 #include "tools/autonomy/config.h"
+#include "tools/autonomy/top.h"
 
 #define WORDS_MAX 40u
 
@@ -95,9 +97,13 @@ static uint32_t unquote(char *line, char **words)
     return count;
 }
 
-/* The same command, the same values, when the line that is shown is typed. */
+/* The same command, the same values, when the line that is shown is typed. Typographic quotes are left out of
+ * this: what one reading left of a pair, a second one may take for another pair. */
 static void check_repeated(struct cli *cli)
 {
+    for (uint32_t i = 0; i < cli->argument_count; i++)
+        if (strstr(cli->arguments[i], "\xe2\x80"))
+            return;
     enum cli_exit exit;
     bool help;
     char *words[WORDS_MAX];
@@ -206,6 +212,36 @@ static void check_short_form(const char *text, bool stage)
     free(form);
 }
 
+/* The same object as a node's status, from which the nodes to ask are learnt, and as the look itself. */
+static void check_screen(const char *text)
+{
+    struct error error = {0};
+    struct client client;
+    struct cli *cli = memory_zero(1, sizeof *cli);
+    struct top *top = memory_zero(1, sizeof *top);
+    json_t *look = NULL;
+    arena_init(&cli->arena, 64u * 1024u * 1024u);
+    cli->out = cli->err = silence;
+    client_init(&client, &cli->arena, 1000);
+    CHECK(client_add(&client, "http://127.0.0.1:1", false, &error) == ERROR_OK, "%s", error.message);
+    top->cli = cli;
+    top->client = &client;
+    if (json_parse(span_text(text), &look, &error) == ERROR_OK && json_is_object(look)) {
+        top_learn(top, look);
+        CHECK(top->node_count >= 1 && top->node_count <= TOP_NODES_MAX, "%u nodes", top->node_count);
+        const char *screen = top_text(cli, look, 0);
+        CHECK(utf8_valid(screen, strlen(screen)) && !strchr(screen, '\x1b'), "a screen that isn't text");
+        unsigned rows = 0;
+        for (const char *at = top_text(cli, look, 10); *at; at++)
+            rows += *at == '\n';
+        CHECK(rows <= 10, "%u rows of 10", rows);
+    }
+    json_decref(look);
+    free(top);
+    arena_done(&cli->arena);
+    free(cli);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     if (length < 1 || length > 16384 || memchr(data, '\0', length))
@@ -220,6 +256,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         check_settings(text);
     else if (data[0] == 'm')
         check_members(text);
+    else if (data[0] == 't')
+        check_screen(text);
     else if (data[0] == 's' || data[0] == 'f')
         check_short_form(text, data[0] == 's');
     free(text);

@@ -6,11 +6,11 @@
 #include "base/disk.h"
 #include "base/hash.h"
 #include "base/kv.h"
+#include "chaos/sim/fake_disk.h"
+#include "chaos/sim/fake_worker.h"
 #include "consensus/log.h"
 #include "consensus/log_internal.h"
 #include "fuzz/fuzz.h"
-#include "support/fake_disk.h"
-#include "support/fake_worker.h"
 
 #define FOLDER      "/n1/log"
 #define CHANGES_MAX 64u

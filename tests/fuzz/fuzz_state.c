@@ -8,9 +8,9 @@
 #include "base/hash.h"
 #include "base/kv.h"
 #include "base/schema.h"
+#include "chaos/sim/fake_disk.h"
 #include "fsm/fsm.h"
 #include "fuzz/fuzz.h"
-#include "support/fake_disk.h"
 
 #define FOLDER      "/n1/state"
 #define RECORDS_MAX 256u

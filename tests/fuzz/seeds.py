@@ -102,6 +102,12 @@ TEXTS = {
         "members": 'm{"http://127.0.0.1:1":{"cluster_id":"0123456789abcdef0123456789abcdef","seen_at":1,"urls":["http://h:2","x y",5]}}'
                    '\n---\n{"cluster_id":"0123456789abcdef0123456789abcdef","members":[{"url":"http://h:3"},{"url":""},{}]}',
         "stage": "scanary:5%:soak=10m:success=95:manual:health", "stage-nodes": "ss:nodes=a,b", "stage-labels": "ss:label=site=lab,k=v",
+        "screen": 't{"answered":true,"time":"2026-01-02T03:04:05.678Z","cluster_id":"c","leader":{"holder_id":"n1","epoch":1},"quorum":{},'
+                  '"replication":{"lag_status":"ok"},"members":[{"name":"n1","url":"http://h:1","answers":true,"reachable":true,"term":1,'
+                  '"role":"leader","member_role":"voter","reads_per_s":1.5},{"name":"evil\\u001b[2J","url":"http://h:2"}],"plans":[{"plan_id":"p1",'
+                  '"phase":"active","current_stage_id":"s1","stages":[{"stage_id":"s1","stage_phase":"open","nodes":{"total":5,"activated":1},'
+                  '"gates":[{"kind":"manual","passed":false}]}]}],"kill_switches":[{"name":"k1","active":true}],"events":[{"event_name":"x"}],'
+                  '"tried":["a"],"silent_since":"x","commit_index":7}',
         "flag": "fKEY={\"a\":[1,null]}", "flag-text": "fKEY",
     },
     "events": {"two": "\0: events\nretry: 1000\nid: 4\n\n" + EVENT.format(5) + EVENT.format(6), "heartbeat": "\3: heartbeat\nid: 7\n\n",

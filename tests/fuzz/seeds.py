@@ -62,7 +62,7 @@ ROUTES = [
     ("GET /v1/internal/checkpoints/c1/files/000001.sst", "Range: bytes=-3\n", ""),
     ("GET /v1/internal/checkpoints/c1/files/000001.sst", "Range: bytes=99-\n", ""),
     ("PUT /v1/flags/f1", "Content-Type: application/msgpack\nX-Autonomy-Timeout-Ms: 500\n", b"\x82\xa5value\x05\xa6reason\xa1r"),
-    ("PATCH /v1/flags/f1", "", ""), ("GET /v1/flags/%66%31", "", ""), ("GET /v1/flags/%zz", "", ""), ("GET /nothing", "", ""),
+    ("PATCH /v1/flags/f1", "", ""), ("GET /v1/flags/%66%31", "", ""), ("GET /v1/flags/%zz", "", ""), ("GET /nothing", "", ""), ("GET /openapi.json", "", ""),
     ("GET /v1/rollouts?cursor=00", "", ""), ("GET /v1/flags?cursor=8a2d3fb566", "", ""),
 ]
 

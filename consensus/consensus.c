@@ -157,14 +157,31 @@ static void on_peer(void *context, uint64_t node_id, enum wire_peer_event event,
 {
     struct consensus *self = context;
 
-    (void)detail;
     if (!self->started || self->closing || self->failed)
         return;
+    if (event == WIRE_PEER_ROLLED_BACK) {
+        struct error error = {0};
+        error_set(
+            &error, ERROR_CORRUPT,
+            "a peer says: %.200s. It must not vote any more: move the data folder away, take this node out "
+            "(autonomy ha members remove NAME --reason REASON) and start it with `join:` configured",
+            detail);
+        consensus_fatal(self, &error);
+        consensus_drive(self);
+        return;
+    }
     contact_peer_event(&self->contact, node_id, event);
     if (event == WIRE_PEER_REFUSED && self->seen.role == CONSENSUS_FOLLOWER && self->seen.leader_id != 0)
         contact_gone(&self->contact, node_id, self->seen.configuration, self->seen.leader_id, self->seen.term,
                      consensus_now(self));
     consensus_arm(self);
+}
+
+static uint64_t log_end(void *context)
+{
+    const struct consensus *self = context;
+
+    return log_durable_index(self->log);
 }
 
 static bool is_removed(void *context, uint64_t node_id)
@@ -374,6 +391,7 @@ static enum error_code open_wire(struct consensus *self, struct error *error)
                                    .seed = self->options.seed,
                                    .on_frame = on_frame,
                                    .on_peer = on_peer,
+                                   .log_end = log_end,
                                    .is_removed = is_removed,
                                    .context = self};
     return wire_open(&options, &self->wire, error);

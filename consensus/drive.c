@@ -317,6 +317,19 @@ static void hasten(struct consensus *self, uint64_t now_ms)
         contact->hasten_ms = now_ms + 2;
 }
 
+/* Who acknowledged what is kept where handshakes are judged: a node that comes back with less is refused. */
+static void note_what_others_hold(const struct consensus *self)
+{
+    const struct configuration *configuration = self->seen.configuration;
+
+    for (uint32_t i = 0; i < configuration->count; i++) {
+        const uint64_t node_id = configuration->members[i].node_id;
+        const uint64_t match = engine_match_index(self->engine, node_id), commit = self->seen.commit_index;
+        if (node_id != self->identity.node_id)
+            wire_peer_holds(self->wire, node_id, match < commit ? match : commit);
+    }
+}
+
 void consensus_tick(struct consensus *self)
 {
     if (!self->started || self->closing || self->failed)
@@ -333,5 +346,7 @@ void consensus_tick(struct consensus *self)
     }
     if (!self->snapshots.state_lost || self->seen.role == CONSENSUS_LEADER)
         engine_tick(self->engine);
+    if (self->seen.role == CONSENSUS_LEADER && !self->failed)
+        note_what_others_hold(self);
     consensus_turn(self);
 }

@@ -114,6 +114,7 @@ struct wire_hello wire_own_hello(const struct wire *self)
         .start_counter = own->start_counter,
         .nonce = self->nonce,
         .address = self->address,
+        .log_end = self->options.log_end != NULL ? self->options.log_end(self->options.context) : 0,
     };
 }
 
@@ -223,7 +224,16 @@ enum wire_refusal wire_judge(struct wire *self, struct wire_link *link, const st
         return WIRE_REFUSED_REMOVED;
     }
     const uint32_t living = count_open(self, hello->node_id);
-    switch (wire_seen_judge(&self->seen, hello, living, wire_now(self))) {
+    struct wire_hello judged = *hello;
+    if (link->peer != NULL) /* an answer may be overtaken by what it acknowledges on its own connection */
+        judged.log_end = 0;
+    switch (wire_seen_judge(&self->seen, &judged, living, wire_now(self))) {
+    case WIRE_REFUSE_ROLLED_BACK:
+        error_set(sentence, ERROR_DENIED,
+                  "the log of node %llu ends at %llu, before what it has acknowledged: its data folder is an "
+                  "older copy",
+                  (unsigned long long)hello->node_id, (unsigned long long)hello->log_end);
+        return WIRE_REFUSED_ROLLED_BACK;
     case WIRE_REFUSE_BOTH:
         return refuse_clones(self, link, hello, sentence);
     case WIRE_REFUSE_OLDER:
@@ -239,6 +249,11 @@ enum wire_refusal wire_judge(struct wire *self, struct wire_link *link, const st
         return WIRE_WELCOME;
     }
     CHECK(false, "no verdict");
+}
+
+void wire_peer_holds(struct wire *self, uint64_t node_id, uint64_t index)
+{
+    wire_seen_holds(&self->seen, node_id, index);
 }
 
 /* --- peers

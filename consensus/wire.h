@@ -6,9 +6,10 @@
  *
  * A connection is one-way: a node opens one to each peer it wants to talk to and reads from those opened to
  * it; both ends shake hands: {protocol, cluster_id, generation, node_id, incarnation, start counter, nonce,
- * address}. Refused, with a reason for the log (on_refused): another cluster, another generation, an id
- * recorded as removed, a second living incarnation or an older start of one id, ourselves. An id that is
- * merely unknown is heard: a lagging voter may not know its peers yet.
+ * address, end of its log}. Refused, with a reason for the log (on_refused): another cluster, another
+ * generation, an id recorded as removed, a second living incarnation or an older start of one id, a log that
+ * ends before what its node acknowledged to us, ourselves. An id that is merely unknown is heard: a lagging
+ * voter may not know its peers yet.
  *
  * Bounds: frames to FRAME_BYTES_MAX; 4 x NODES_MAX incoming connections; 2 s for a handshake; per peer a send
  * queue of WIRE_QUEUE_BYTES_MAX, beyond which wire_send refuses (Raft sends again). TCP_NODELAY and
@@ -41,11 +42,12 @@ struct wire_identity {
 };
 
 enum wire_peer_event {
-    WIRE_PEER_UP,      /* our connection to it is open and shaken */
-    WIRE_PEER_DOWN,    /* it ended or timed out */
-    WIRE_PEER_REFUSED, /* the port is closed or the connection was reset: the process is gone */
-    WIRE_PEER_REJECTED /* a handshake failed for a reason that will stay: other cluster, removed id; also for
+    WIRE_PEER_UP,       /* our connection to it is open and shaken */
+    WIRE_PEER_DOWN,     /* it ended or timed out */
+    WIRE_PEER_REFUSED,  /* the port is closed or the connection was reset: the process is gone */
+    WIRE_PEER_REJECTED, /* a handshake failed for a reason that will stay: other cluster, removed id; also for
                           an id (even our own) under which two processes speak */
+    WIRE_PEER_ROLLED_BACK /* the peer refused us: our log ends before what we acknowledged to it */
 };
 
 struct wire_options {
@@ -60,6 +62,8 @@ struct wire_options {
      * advertised one. */
     void (*on_frame)(void *context, uint64_t from, const char *address, struct span payload);
     void (*on_peer)(void *context, uint64_t node_id, enum wire_peer_event event, const char *detail);
+    /** What is durable in our log; NULL: peers aren't told. */
+    uint64_t (*log_end)(void *context);
     /** True for ids recorded as removed: they may not speak. */
     bool (*is_removed)(void *context, uint64_t node_id);
     /** Somebody was refused, or sent what is no frame: for the log, at most once a second and host. NULL:
@@ -90,6 +94,9 @@ uint16_t wire_port(const struct wire *self); /* where it listens: the free port 
  * WIRE_PEERS_MAX, are ignored. No callback runs before this returns; that holds for all functions here. */
 void wire_peer_set(struct wire *self, uint64_t node_id, const char *address);
 void wire_peer_remove(struct wire *self, uint64_t node_id);
+/** This node acknowledged everything up to `index`, and it is committed: should it ever come back with less,
+ * it is refused. */
+void wire_peer_holds(struct wire *self, uint64_t node_id, uint64_t index);
 /** Queues one frame of 1 .. FRAME_BYTES_MAX bytes. @return ERROR_UNAVAILABLE when not connected, ERROR_BUSY
  * when its queue is full; both are normal. */
 enum error_code wire_send(struct wire *self, uint64_t node_id, struct span payload);

@@ -85,6 +85,7 @@ static const struct field hello_fields[] = {
      .offset = offsetof(struct wire_hello, address),
      .required = true,
      .max = ADDRESS_BYTES_MAX - 1},
+    {.name = "log_end", .type = FIELD_U64, .offset = offsetof(struct wire_hello, log_end)},
 };
 static const struct schema hello_schema = SCHEMA("hello", struct wire_hello, hello_fields);
 
@@ -98,6 +99,7 @@ static const char *const refusal_names[WIRE_REFUSAL_COUNT] = {
     [WIRE_REFUSED_CLONED] = "cloned",
     [WIRE_REFUSED_OLD_START] = "old_start",
     [WIRE_REFUSED_WRONG_NODE] = "wrong_node",
+    [WIRE_REFUSED_ROLLED_BACK] = "rolled_back",
 };
 
 static const struct field answer_fields[] = {

@@ -40,6 +40,7 @@ struct wire_hello {
     uint64_t start_counter;
     uint64_t nonce; /* of this run of the process: tells two copies of one data folder apart */
     const char *address;
+    uint64_t log_end; /* what is durable in its log, the snapshot included; 0: it doesn't say */
 };
 
 enum wire_refusal {
@@ -49,9 +50,10 @@ enum wire_refusal {
     WIRE_REFUSED_GENERATION,
     WIRE_REFUSED_REMOVED,
     WIRE_REFUSED_SELF,
-    WIRE_REFUSED_CLONED,     /* two processes speak as one id */
-    WIRE_REFUSED_OLD_START,  /* a later start of the same data folder was seen */
-    WIRE_REFUSED_WRONG_NODE, /* the address belongs to another node */
+    WIRE_REFUSED_CLONED,      /* two processes speak as one id */
+    WIRE_REFUSED_OLD_START,   /* a later start of the same data folder was seen */
+    WIRE_REFUSED_WRONG_NODE,  /* the address belongs to another node */
+    WIRE_REFUSED_ROLLED_BACK, /* it has less than it acknowledged: its data folder is an older copy */
     WIRE_REFUSAL_COUNT
 };
 

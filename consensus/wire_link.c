@@ -205,7 +205,9 @@ static void link_answer(struct wire_link *link, struct span payload, struct aren
         struct wire *wire = link->wire;
         note_refusal(link, refusal, sentence.message);
         link_lost(link, 0, true);
-        wire_tell(wire, node_id, WIRE_PEER_REJECTED, sentence.message);
+        wire_tell(wire, node_id,
+                  answer.refusal == WIRE_REFUSED_ROLLED_BACK ? WIRE_PEER_ROLLED_BACK : WIRE_PEER_REJECTED,
+                  sentence.message);
         return;
     }
     link_opened(link, &answer.hello);

@@ -38,7 +38,9 @@ static struct wire_birth birth_of(const struct wire_hello *hello)
 static void settle(struct wire_seen_entry *entry, const struct wire_birth *birth, uint64_t node_id,
                    uint64_t now_ms)
 {
-    *entry = (struct wire_seen_entry){.node_id = node_id, .current = *birth, .alive_ms = now_ms};
+    const uint64_t holds = entry->node_id == node_id ? entry->holds : 0;
+    *entry =
+        (struct wire_seen_entry){.node_id = node_id, .current = *birth, .alive_ms = now_ms, .holds = holds};
 }
 
 static enum wire_verdict contest(struct wire_seen_entry *entry, uint64_t now_ms)
@@ -57,6 +59,8 @@ enum wire_verdict wire_seen_judge(struct wire_seen *self, const struct wire_hell
         settle(make_room(self), &birth, hello->node_id, now_ms);
         return WIRE_ADMIT;
     }
+    if (hello->log_end != 0 && hello->log_end < entry->holds)
+        return WIRE_REFUSE_ROLLED_BACK;
     const bool same_folder = strcmp(entry->current.incarnation, birth.incarnation) == 0;
     if (same_folder && birth.start_counter == entry->current.start_counter &&
         birth.nonce == entry->current.nonce) {
@@ -72,10 +76,17 @@ enum wire_verdict wire_seen_judge(struct wire_seen *self, const struct wire_hell
         settle(entry, &birth, hello->node_id, now_ms);
         return WIRE_ADMIT_NEWER;
     }
-    if (living > 0 || now_ms - entry->alive_ms < WIRE_RIVAL_MS)
+    if (same_folder || living > 0 || now_ms - entry->alive_ms < WIRE_RIVAL_MS)
         return contest(entry, now_ms);
     settle(entry, &birth, hello->node_id, now_ms);
     return WIRE_ADMIT;
+}
+
+void wire_seen_holds(struct wire_seen *self, uint64_t node_id, uint64_t index)
+{
+    struct wire_seen_entry *entry = find(self, node_id);
+    if (entry != NULL && index > entry->holds)
+        entry->holds = index;
 }
 
 void wire_seen_alive(struct wire_seen *self, uint64_t node_id, uint64_t now_ms)

@@ -85,6 +85,8 @@ def old_copy(run):
         node.end(signal.SIGKILL)
         shutil.rmtree(node.data)
         copy.rename(node.data)
+        if run.random().random() < 0.6:
+            run.pause(12)  # longer than two processes under one id keep each other out
         sizes = {n: n.log_size() for n in run.cluster.nodes}
         node.start()
         node.expected_end = True

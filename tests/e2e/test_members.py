@@ -177,6 +177,33 @@ def test_a_frozen_source_does_not_hold_the_state_up():
         cluster.wait_equal()
 
 
+def test_an_older_copy_of_a_folder_refuses_to_go_on():
+    with Cluster(3) as cluster:
+        define(cluster.wait_leader(), "before")
+        cluster.wait_equal()
+        node = next(n for n in cluster.nodes if n is not cluster.wait_leader())
+        node.kill()
+        copy = node.folder / "copy"
+        shutil.copytree(node.data, copy)
+        node.start()
+        cluster.wait_ready()
+        for i in range(10):
+            define(cluster.wait_leader(), f"after{i}")
+        cluster.wait_equal()
+        time.sleep(0.2)  # the leader notes what is acknowledged with its heartbeats
+        node.kill()
+        shutil.rmtree(node.data)
+        copy.rename(node.data)
+        time.sleep(11)  # longer than a silent process keeps another one under its id out
+        size = len(node.log())
+        node.start()
+        assert node.process.wait(60) == 70
+        said = node.log()[size:]
+        assert "older copy" in said and "ha members remove" in said and "join:" in said, said
+        define(cluster.wait_leader(other_than=node), "afterwards")
+        come_back(cluster, node)
+
+
 def test_a_node_with_another_wire_address_is_found_and_says_so():
     with Cluster(3) as cluster:
         node = next(n for n in cluster.nodes if n is not cluster.wait_leader())

@@ -18,7 +18,8 @@ static struct wire_hello some_hello(void)
                                .incarnation = "fedcba9876543210fedcba9876543210",
                                .start_counter = 12,
                                .nonce = UINT64_MAX,
-                               .address = "[::1]:7201"};
+                               .address = "[::1]:7201",
+                               .log_end = 77};
 }
 
 static enum wire_frame_result parse(const uint8_t *data, size_t length, struct span *payload, size_t *needed,
@@ -117,6 +118,7 @@ static void handshakes_come_back(void **state)
     assert_int_equal(hello.generation, 3);
     assert_int_equal(hello.start_counter, 12);
     assert_true(hello.nonce == UINT64_MAX);
+    assert_int_equal(hello.log_end, 77);
 
     for (uint32_t refusal = 0; refusal < WIRE_REFUSAL_COUNT; refusal++) {
         struct wire_answer back;

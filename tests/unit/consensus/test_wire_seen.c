@@ -64,6 +64,31 @@ static void copies_of_one_folder_are_told_apart(void **state)
     assert_int_equal(wire_seen_judge(seen, &original, 0, 1000), WIRE_ADMIT);
     assert_int_equal(wire_seen_judge(seen, &copy, 1, 1001), WIRE_REFUSE_BOTH);
     assert_int_equal(wire_seen_judge(seen, &original, 0, 1002), WIRE_REFUSE_BOTH);
+    assert_int_equal(wire_seen_judge(seen, &copy, 0, 1000 + 10 * WIRE_RIVAL_MS), WIRE_REFUSE_BOTH);
+    assert_int_equal(wire_seen_judge(seen, &original, 0, 1000 + 11 * WIRE_RIVAL_MS), WIRE_ADMIT);
+}
+
+/* Goal: a node that comes back with less than it acknowledged is refused, however often its folder was
+ * started, and nobody else is. Method: it acknowledged 100; hellos with less, as much, and nothing said. */
+static void older_copies_of_a_folder_are_refused(void **state)
+{
+    struct wire_seen *seen = *state;
+    struct wire_hello hello = hello_of("a", 5, 11);
+    hello.log_end = 90;
+    assert_int_equal(wire_seen_judge(seen, &hello, 0, 1000), WIRE_ADMIT);
+    wire_seen_holds(seen, 7, 100);
+    wire_seen_holds(seen, 7, 95);  /* never falls */
+    wire_seen_holds(seen, 8, 100); /* unknown: nothing happens */
+    hello.start_counter = 9;
+    hello.log_end = 99;
+    assert_int_equal(wire_seen_judge(seen, &hello, 0, 99000), WIRE_REFUSE_ROLLED_BACK);
+    hello.log_end = 100;
+    assert_int_equal(wire_seen_judge(seen, &hello, 0, 99001), WIRE_ADMIT_NEWER);
+    hello.start_counter = 10;
+    hello.log_end = 1;
+    assert_int_equal(wire_seen_judge(seen, &hello, 0, 99002), WIRE_REFUSE_ROLLED_BACK);
+    hello.log_end = 0;
+    assert_int_equal(wire_seen_judge(seen, &hello, 0, 99003), WIRE_ADMIT_NEWER);
 }
 
 /* Goal: another folder is heard once the first has been silent for long, never before, connected or not.
@@ -105,6 +130,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(later_starts_replace_earlier_ones, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_folders_silence_each_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(copies_of_one_folder_are_told_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(older_copies_of_a_folder_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_folder_is_heard_after_a_long_silence, set_up, tear_down),
         cmocka_unit_test_setup_teardown(full_table_forgets_the_longest_silent, set_up, tear_down),
     };

@@ -191,6 +191,32 @@ static void later_start_renews_our_connection(void **state)
     assert_int_equal(node->ups, 1);
 }
 
+/* Goal: a node that comes back with less than it acknowledged is refused and told so; with as much it is
+ * heard. Method: the witness acknowledges 50 to node 0 and starts again with a log up to 49, then up to 50.
+ */
+static void node_that_forgot_is_told(void **state)
+{
+    struct fixture *self = *state;
+    struct node *node = &self->nodes[0], *witness = &self->nodes[1];
+    witness->log_end = 60;
+    node_open(node);
+    node_open(witness);
+    node_knows(witness, node);
+    WAIT_FOR(self, witness->ups == 1);
+    wire_peer_holds(node->wire, 101, 50);
+    for (uint64_t end = 49; end <= 50; end++) {
+        wire_close(witness->wire, node_on_closed, witness);
+        WAIT_FOR(self, witness->closed == end - 48);
+        witness->log_end = end;
+        witness->options.identity.start_counter++;
+        node_open(witness);
+        node_knows(witness, node);
+        WAIT_FOR(self, end == 49 ? witness->rolled_back == 1 : witness->ups == 2);
+    }
+    assert_non_null(strstr(node->last_note, "rolled_back: the log of node 101 ends at 49"));
+    assert_int_equal(witness->rolled_back, 1);
+}
+
 /* Goal: without somebody to tell, refusals go to the log.
  * Method: no on_refused; the line stands on stderr. */
 static void refusals_are_logged_where_nobody_is_told(void **state)
@@ -450,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(those_who_do_not_belong_are_told_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_ids_are_heard_and_notes_are_rare, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(node_that_forgot_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_nodes_are_rejected, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_clusters_reject_us, set_up, tear_down),
         cmocka_unit_test_setup_teardown(second_process_under_one_id_silences_both, set_up, tear_down),

@@ -26,7 +26,8 @@ struct node {
     struct wire *wire;
     struct wire_options options;
     char listen[ADDRESS_BYTES_MAX];
-    unsigned frames, ups, downs, refused, rejected, notes, closed;
+    unsigned frames, ups, downs, refused, rejected, rolled_back, notes, closed;
+    uint64_t log_end;
     uint64_t bytes;
     uint64_t last_from;
     char last_address[ADDRESS_BYTES_MAX];
@@ -76,11 +77,17 @@ static inline void node_on_peer(void *context, uint64_t node_id, enum wire_peer_
     node->downs += event == WIRE_PEER_DOWN;
     node->refused += event == WIRE_PEER_REFUSED;
     node->rejected += event == WIRE_PEER_REJECTED;
+    node->rolled_back += event == WIRE_PEER_ROLLED_BACK;
 }
 
 static inline bool node_is_removed(void *context, uint64_t node_id)
 {
     return ((struct node *)context)->removed_id == node_id;
+}
+
+static inline uint64_t node_log_end(void *context)
+{
+    return ((struct node *)context)->log_end;
 }
 
 static inline void node_on_refused(void *context, const char *address, const char *reason)
@@ -104,6 +111,7 @@ static inline void node_prepare(struct fixture *self, unsigned at)
         .seed = at,
         .on_frame = node_on_frame,
         .on_peer = node_on_peer,
+        .log_end = node_log_end,
         .is_removed = node_is_removed,
         .on_refused = node_on_refused,
         .context = node,

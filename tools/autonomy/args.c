@@ -280,6 +280,10 @@ static enum cli_exit parse_flag(struct cli *cli, uint32_t *at)
     }
     if (equals)
         return give(cli, flag, equals + 1);
+    uint64_t duration;
+    if (flag->optional &&
+        (*at + 1 >= cli->argument_count || !parse_duration_ms(cli->arguments[*at + 1], &duration)))
+        return give(cli, flag, "");
     if (*at + 1 >= cli->argument_count || value_forgotten(cli, flag, cli->arguments[*at + 1]))
         return cli_fail(cli, CLI_USAGE, "--%s needs a value: --%s %s", flag->name, flag->name, flag->value);
     ++*at;

@@ -7,6 +7,7 @@
 #include "tools/autonomy/client.h"
 #include "tools/autonomy/output.h"
 #include "tools/autonomy/screen.h"
+#include "tools/autonomy/watch.h"
 
 static void prepare_output(struct cli *cli)
 {
@@ -55,7 +56,7 @@ static enum cli_exit run(struct cli *cli)
     progress_init(&cli->progress, cli->err);
     exit = check_operator(cli);
     if (exit == CLI_DONE)
-        exit = cli->command->run(cli);
+        exit = cli_typed(cli, "watch") ? watch_run(cli) : cli->command->run(cli);
     progress_wipe(&cli->progress);
     if (cli->client)
         client_done(cli->client);

@@ -49,6 +49,7 @@ struct flag {
     bool required;        /* after the environment had its say */
     bool repeat;          /* may be given several times */
     bool blank;           /* an empty text is a value; elsewhere it counts as not given */
+    bool optional;        /* the value may be left out; what follows is one if it reads as one */
     const char *value;    /* what help calls it: "PLAN" */
     const char *choices;  /* CHOICE: "retry|rollback" */
     const char *env;      /* environment variable that stands in for it */
@@ -99,6 +100,7 @@ struct cli {
     bool json;   /* --output json */
     bool colour; /* on a terminal without NO_COLOR */
     struct progress progress;
+    struct watch *watch;   /* --watch is on; else NULL */
     struct client *client; /* made by the first call */
 };
 

@@ -150,14 +150,31 @@ static void keep(struct client_answer *best, struct client_answer *fresh)
     *best = *fresh;
 }
 
+/* As they were named, but for who was silent a moment ago: what asks again and again doesn't wait for a dead
+ * node each time, and comes back to it when it is up again. */
+static void order_urls(struct client *self, struct client_url *order[CLIENT_URLS_MAX])
+{
+    uint64_t now = now_ms();
+    uint32_t count = 0;
+    for (int silent = 0; silent < 2; silent++)
+        for (uint32_t i = 0; i < self->url_count; i++) {
+            uint64_t since = self->urls[i].silent_ms;
+            if ((since > 0 && now - since < CLIENT_AVOID_MS) == (silent == 1))
+                order[count++] = &self->urls[i];
+        }
+    CHECK(count == self->url_count, "%u of %u URLs", count, self->url_count);
+}
+
 /* @return true when `out` holds a definite answer */
 static bool one_round(struct client *self, struct round *round, const char *method, const char *path,
                       const char *body, struct client_answer *out)
 {
     bool change = transfer_is_change(method, path);
+    struct client_url *order[CLIENT_URLS_MAX];
+    order_urls(self, order);
     round->retry = false;
     for (uint32_t i = 0; i < self->url_count; i++) {
-        struct client_url *url = &self->urls[i];
+        struct client_url *url = order[i];
         uint64_t now = now_ms();
         if (url->refused)
             continue;
@@ -171,6 +188,7 @@ static bool one_round(struct client *self, struct round *round, const char *meth
         struct client_answer answer;
         enum attempt kind = attempt(self, url->url, method, path, body, share, &answer);
         url->refused = kind == ATTEMPT_UNSENT;
+        url->silent_ms = answer.status == 0 ? now : 0;
         round->anyone = round->anyone || answer.status != 0;
         round->retry = round->retry || kind == ATTEMPT_NOTHING || kind == ATTEMPT_UNKNOWN;
         if (kind == ATTEMPT_UNKNOWN && change) {
@@ -186,7 +204,7 @@ static bool one_round(struct client *self, struct round *round, const char *meth
     return false;
 }
 
-static void pause_ms(uint64_t ms)
+void client_pause(uint64_t ms)
 {
     struct timespec time = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L};
     nanosleep(&time, NULL);
@@ -215,7 +233,7 @@ void client_send(struct client *self, const char *method, const char *path, cons
     bool answered = one_round(self, &round, method, path, body, out);
     while (!answered && !self->stopped && round.retry && now_ms() + wait_ms < round.deadline_ms) {
         uint64_t waited_ms = now_ms() + self->timeout_ms - round.deadline_ms;
-        pause_ms(wait_ms);
+        client_pause(wait_ms);
         self->stopped = self->look && !self->look(self, self->urls[0].url, waited_ms);
         if (self->stopped)
             break;

@@ -21,7 +21,8 @@
 #include "tools/autonomy/cli.h"
 
 #define CLIENT_URLS_MAX         16u
-#define CLIENT_SHARE_MIN_MS     250u /* of the deadline, for one node */
+#define CLIENT_SHARE_MIN_MS     250u  /* of the deadline, for one node */
+#define CLIENT_AVOID_MS         5000u /* who left a request unanswered is asked last for so long */
 /* Of a share, for the way there and back and for a node that looks at its deadlines ten times a second: an
  * eighth, within these bounds. */
 #define CLIENT_MARGIN_MIN_MS    50u
@@ -31,9 +32,10 @@
 #define CLIENT_ANSWER_BYTES_MAX (32ul << 20) /* one answer; lists come in pages of at most 1,000 rows */
 
 struct client_url {
-    const char *url; /* "http://127.0.0.1:7101", no slash at its end */
-    bool remembered; /* a member seen earlier: asked only when it still belongs to `cluster_id` */
-    bool refused;    /* nobody listened there during this request */
+    const char *url;    /* "http://127.0.0.1:7101", no slash at its end */
+    bool remembered;    /* a member seen earlier: asked only when it still belongs to `cluster_id` */
+    bool refused;       /* nobody listened there during this request */
+    uint64_t silent_ms; /* when it left a request without an answer; 0: it did not */
 };
 
 struct client {
@@ -80,6 +82,8 @@ void client_send(struct client *self, const char *method, const char *path, cons
 void client_send_to(struct client *self, const char *url, const char *method, const char *path,
                     const char *body, uint64_t timeout_ms, struct client_answer *out);
 void client_answer_done(struct client_answer *answer);
+/** Sleeps; a signal ends it early. */
+void client_pause(uint64_t ms);
 
 /* --- members.c: the members last seen, in $XDG_CACHE_HOME/autonomy/members; best effort, keyed by the first
  * URL --- */

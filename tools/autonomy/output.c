@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "tools/autonomy/screen.h"
+#include "tools/autonomy/watch.h"
 
 /* Bytes of what steers a terminal at `text`: control characters, and what turns the direction of writing. */
 static size_t steering_at(const unsigned char *text)
@@ -244,7 +245,8 @@ void object_print(struct cli *cli, const struct json_t *object)
 
 void json_print(struct cli *cli, const struct json_t *json)
 {
-    CHECK(json_dumpf(json, cli->out, JSON_INDENT(2) | JSON_ENCODE_ANY) == 0 || ferror(cli->out),
+    size_t form = cli->watch && cli->watch->lines ? JSON_COMPACT : JSON_INDENT(2);
+    CHECK(json_dumpf(json, cli->out, form | JSON_ENCODE_ANY) == 0 || ferror(cli->out),
           "a JSON value that can't be written");
     fputc('\n', cli->out);
 }

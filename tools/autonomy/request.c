@@ -9,6 +9,7 @@
 #include "tools/autonomy/client.h"
 #include "tools/autonomy/config.h"
 #include "tools/autonomy/transfer.h"
+#include "tools/autonomy/watch.h"
 
 /* What to do next, by the server's code; the sentence before it is the server's own. */
 static const struct {
@@ -185,6 +186,8 @@ enum cli_exit cli_call(struct cli *cli, const char *method, const char *path, co
     bool change = transfer_is_change(method, path);
     if (change)
         interrupt_catch(); /* whoever interrupts a change is told whether it happened */
+    if (cli->watch)
+        path = watch_path(cli, path);
     client_send(client, method, path, body_text(cli, body), &answer);
     if (change)
         (void)interrupt_release();
@@ -197,8 +200,11 @@ enum cli_exit cli_call(struct cli *cli, const char *method, const char *path, co
         exit = cli_fail(cli, CLI_FAILED,
                         "%s answered with something that isn't JSON; is an autonomyd listening there?",
                         answer.url);
-    else
+    else {
         *out = json_incref(answer.json);
+        if (cli->watch)
+            watch_answer(cli, answer.json, answer.index);
+    }
     client_answer_done(&answer);
     return exit;
 }

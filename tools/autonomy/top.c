@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "tools/autonomy/output.h"
@@ -85,9 +84,7 @@ static void wait_until(struct show *self, uint64_t until_ms)
         if (self->on_screen)
             (void)look_up(self, left_ms < LOOK_UP_MS ? (uint32_t)left_ms : LOOK_UP_MS);
         else
-            nanosleep(&(struct timespec){.tv_sec = (time_t)(left_ms / 1000),
-                                         .tv_nsec = (long)(left_ms % 1000) * 1000000L},
-                      NULL);
+            client_pause(left_ms);
     }
 }
 

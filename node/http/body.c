@@ -105,12 +105,24 @@ static bool set_deadline(struct request *request)
     return true;
 }
 
+static void unknown_argument(struct request *request, const char *name)
+{
+    struct argument_walk walk = {.route = request->route};
+    struct bytes known;
+    const char *next;
+    bytes_init(&known, 0);
+    while ((next = argument_next(&walk)) != NULL)
+        bytes_printf(&known, "%s%s", known.length > 0 ? ", " : "", next);
+    problem_answer(request, 422, "invalid_field", "unknown query argument \"%.128s\"; known: %.*s", name,
+                   (int)known.length, (const char *)known.data);
+    bytes_done(&known);
+}
+
 bool query_check(struct request *request)
 {
     for (uint32_t i = 0; i < request->query_count; i++)
         if (!route_takes(request->route, request->query[i].name)) {
-            problem_answer(request, 422, "invalid_field", "unknown query argument \"%s\"",
-                           request->query[i].name);
+            unknown_argument(request, request->query[i].name);
             return false;
         }
     return set_deadline(request);

@@ -201,6 +201,7 @@ static const struct status_row statuses[] = {
     {416, "The file ends before that."},
     {422, "A field or argument is unknown, missing or out of range; detail has its path and range."},
     {500, "This node's disk; ask another node."},
+    {501, "The body comes in a transfer coding other than chunked."},
     {503, "No leader, no quorum, or a queue is full: nothing happened. Repeat."},
     {504, "The outcome is unknown: repeat under the same Idempotency-Key."},
     {507, "The disk is full: nothing happened."},
@@ -248,7 +249,8 @@ static void add_problems(struct document *self)
     }
 }
 
-/* Which of them an operation may answer. 405 and 414 are no operation's: no route was found. */
+/* Which of them an operation may answer. 405, 414 and 501 are no operation's: no route was looked for, or
+ * found. */
 static bool may_answer(const struct route *route, uint32_t status)
 {
     const bool body = route_body(route) != NULL || route->takes != NULL;
@@ -259,6 +261,7 @@ static bool may_answer(const struct route *route, uint32_t status)
         return strchr(route->path, '{') != NULL || body;
     case 405:
     case 414:
+    case 501:
         return false;
     case 409:
         return changes(route);
@@ -540,12 +543,11 @@ static json_t *info(const char *version)
     return json_pack(
         "{s:s, s:s, s:s, s:{s:s}}", "title", "autonomy", "version", version, "description",
         "The control plane's interface, the same on every node: a follower passes changes and read "
-        "confirmations on to the leader. HEAD works wherever GET does. A path that isn't listed answers 404 "
-        "`route_not_found`, another method 405 with `Allow`, a path past 2,048 bytes 414. What the HTTP "
-        "library refuses before the node sees a request (broken framing, headers past 32 KiB) is a short "
-        "text of 400, 413, 414, 431 or 501, not a problem. Bodies may also be application/msgpack, and may "
-        "repeat "
-        "the path's parameters.",
+        "confirmations on to the leader. HEAD works wherever GET does, and OPTIONS answers 204 with Allow. A "
+        "path that isn't listed answers 404 `route_not_found`, another method 405 with Allow, a path past "
+        "2,048 bytes 414. Bodies may also be application/msgpack, and may repeat the path's parameters. What "
+        "the HTTP library refuses before the node sees a request (broken framing, headers past 32 KiB, "
+        "another version) is a short HTML page of 400, 413, 414, 431, 500 or 505 and closes the connection.",
         "license", "name", "Apache-2.0");
 }
 

@@ -39,6 +39,7 @@ static const struct problem_code own_codes[] = {
     {"unsupported_media_type", 415},
     {"range_not_satisfiable", 416},
     {"too_big", 500}, /* an answer, not the request */
+    {"unknown_coding", 501},
     {"level_too_low", 409},
     {"member_leads", 409},
     {"failover_refused", 409},

@@ -305,7 +305,8 @@ static void add_headers(struct request *self, struct MHD_Response *response)
         answer->index = answer->index != 0 ? answer->index : node->consensus.applied_index;
         answer->term = answer->term != 0 ? answer->term : node->consensus.term;
     }
-    MHD_add_response_header(response, "Content-Type", answer->content_type);
+    if (answer->content_type != NULL)
+        MHD_add_response_header(response, "Content-Type", answer->content_type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     add_number(response, "X-Autonomy-Index", answer->index);

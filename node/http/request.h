@@ -58,7 +58,7 @@ struct answer {
     int fd;            /* -1: none */
     uint64_t fd_offset, fd_bytes;
     struct MHD_Response *stream; /* without an end of its own (stream.c); owned until it is sent */
-    const char *content_type;
+    const char *content_type;    /* NULL: nothing comes */
     struct answer_header headers[ANSWER_HEADERS_MAX];
     uint32_t header_count;
     uint64_t index, term; /* 0: what this node has applied, its term */

@@ -220,8 +220,6 @@ static bool has_control(const char *text)
 static void read_request_id(struct request *request)
 {
     const char *key = header(request, "Idempotency-Key");
-    request->request_id[0] = REQUEST_ID_NODE; /* remembered for as long as a retry makes sense */
-    random_id(request->request_id + 1);
     if (key == NULL)
         return;
     if (key[0] == '\0' || strlen(key) > REQUEST_ID_BYTES_MAX || !printable(key)) {
@@ -315,6 +313,69 @@ static enum MHD_Result keep_argument(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
+struct header_tally {
+    const char *name;
+    uint32_t count;
+};
+
+static enum MHD_Result tally(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct header_tally *counted = context;
+    (void)kind;
+    (void)value;
+    counted->count += strcasecmp(name, counted->name) == 0;
+    return MHD_YES;
+}
+
+static uint32_t header_count(const struct request *request, const char *name)
+{
+    struct header_tally counted = {.name = name};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, tally, &counted);
+    return counted.count;
+}
+
+/* Where two readers could disagree about where a request ends or whom it is for, somebody in between could be
+ * made to let pass what it would refuse: such a request is answered, and its connection closed, unread.
+ * @return false: refused */
+static bool check_framing(struct request *request, const char *version)
+{
+    const uint32_t hosts = header_count(request, "Host"), lengths = header_count(request, "Content-Length");
+    const char *coding = header(request, "Transfer-Encoding");
+    if (hosts > 1 || (hosts == 0 && strcmp(version, MHD_HTTP_VERSION_1_0) != 0))
+        problem_answer(request, 400, "malformed", "a request has one Host header, not %u", hosts);
+    else if (lengths > 1 || (lengths == 1 && coding != NULL))
+        problem_answer(request, 400, "malformed", "the length of the body is given twice");
+    else if (coding != NULL && strcasecmp(coding, "chunked") != 0)
+        problem_answer(request, 501, "unknown_coding", "Transfer-Encoding may be chunked, and nothing else");
+    request->body_dropped = request->answer.ready;
+    return !request->answer.ready;
+}
+
+/* A proxy may ask for "http://host/path": that is the path. */
+static const char *path_of(const char *url)
+{
+    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+        return url;
+    const char *path = strchr(strstr(url, "://") + 3, '/');
+    return path != NULL ? path : "/";
+}
+
+/* What a path takes, for whoever asks. */
+static void answer_options(struct request *request)
+{
+    struct bytes nothing;
+    bytes_init(&nothing, 0);
+    answer_raw(request, 204, NULL, &nothing);
+    bytes_done(&nothing);
+}
+
+static void no_such_path(struct request *request, const char *url)
+{
+    const bool shown = strlen(url) <= 256 && utf8_valid(url, strlen(url));
+    problem_answer(request, 404, "route_not_found", "there is no path %s here; GET /openapi.json lists them",
+                   shown ? url : "like that");
+}
+
 static void find_route(struct request *request, const char *url)
 {
     struct error error = {0};
@@ -335,10 +396,14 @@ static void find_route(struct request *request, const char *url)
     if (request->route != NULL)
         return;
     if (allow[0] == '\0') {
-        problem_answer(request, 404, "route_not_found", "there is no such path here");
+        no_such_path(request, url);
         return;
     }
-    answer_header(request, "Allow", allow);
+    answer_header(request, "Allow", arena_printf(&request->arena, "%s, OPTIONS", allow));
+    if (strcmp(request->method, "OPTIONS") == 0) {
+        answer_options(request);
+        return;
+    }
     problem_answer(request, 405, "method_not_allowed", "this path takes %s, not %s", allow,
                    utf8_valid(request->method, strlen(request->method)) ? request->method : "that method");
 }
@@ -367,7 +432,7 @@ static void refuse_body(struct http_server *self, struct request *request)
 }
 
 static enum MHD_Result begin_request(struct http_server *self, struct MHD_Connection *connection,
-                                     const char *url, const char *method, void **slot)
+                                     const char *url, const char *method, const char *version, void **slot)
 {
     struct request *request = request_new(self, self->options.service, connection, method);
     *slot = request;
@@ -378,12 +443,16 @@ static enum MHD_Result begin_request(struct http_server *self, struct MHD_Connec
 
     const char *forwarded = header(request, "X-Autonomy-Forwarded");
     request->forwarded = forwarded != NULL && strcmp(forwarded, "1") == 0;
+    request->request_id[0] = REQUEST_ID_NODE; /* remembered for as long as a retry makes sense */
+    random_id(request->request_id + 1);
+    if (!check_framing(request, version))
+        return answer_send(request);
     read_request_id(request);
     read_principal(request);
     read_source(request);
     check_origin(request);
     if (!request->answer.ready)
-        find_route(request, url);
+        find_route(request, path_of(url));
     if (!request->answer.ready)
         MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, keep_argument, request);
     if (refuse_unread(self, request)) {
@@ -427,9 +496,8 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 {
     struct http_server *self = context;
     struct request *request = *slot;
-    (void)version;
     if (request == NULL)
-        return begin_request(self, connection, url, method, slot);
+        return begin_request(self, connection, url, method, version, slot);
     if (*data_bytes > 0) {
         bool going_on = take_body(self, request, data, *data_bytes);
         *data_bytes = 0;
@@ -573,7 +641,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *self)
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
         on_completed, self, MHD_OPTION_NOTIFY_CONNECTION, on_connection, self, MHD_OPTION_URI_LOG_CALLBACK,
         on_request_line, self, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, self, MHD_OPTION_STRICT_FOR_CLIENT,
-        1, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+        0, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
 }
 
 enum error_code http_server_open(const struct http_options *options, struct http_server **out,

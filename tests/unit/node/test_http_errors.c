@@ -72,7 +72,7 @@ static void damaged_path(void **state)
 static void unknown_method(void **state)
 {
     struct http_answer answer = fixture_send(*state, "DELETE", "/v1/flags/PROMPT_MODE", NULL);
-    assert_string_equal(http_answer_header(&answer, "Allow"), "GET, HEAD, PUT");
+    assert_string_equal(http_answer_header(&answer, "Allow"), "GET, HEAD, PUT, OPTIONS");
     assert_problem_says(&answer, 405, "method_not_allowed", "GET, HEAD, PUT");
     expect(*state, "BREW", "/v1/rollouts", NULL, 405, "method_not_allowed", "BREW");
     assert_no_change(*state);
@@ -97,7 +97,7 @@ static void unknown_field(void **state)
 static void unknown_query_argument(void **state)
 {
     expect(*state, "GET", "/v1/audit?categroy=rollout", NULL, 422, "invalid_field", "categroy");
-    expect(*state, "GET", "/v1/health?limit=1", NULL, 422, "invalid_field", "limit");
+    expect(*state, "GET", "/v1/health?limit=1", NULL, 422, "invalid_field", "known: timeout");
 }
 
 /* Goal: an action on a plan, stage, flag or switch that isn't there is 404 and says which.

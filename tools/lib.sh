@@ -18,11 +18,10 @@ packages() {
         libcyaml-dev libyaml-dev libgnutls28-dev libsystemd-dev zlib1g-dev libcmocka-dev \
         ca-certificates curl jq util-linux procps
     if [ "${1:-}" = tests ]; then
-        printf '%s\n' python3 strace git clang-format systemd debootstrap \
+        printf '%s\n' python3 strace git clang-format systemd debootstrap iproute2 \
             python3-jsonschema libjson-validator-perl openapi-specification
     fi
-    case "${1:-}" in tests | package) printf '%s
-' dpkg-dev gzip ;; esac
+    case "${1:-}" in tests | package) printf '%s\n' dpkg-dev gzip ;; esac
     case "${1:-}" in tests | chaos) printf '%s
 ' python3 iproute2 nftables ;; esac
     if [ "${1:-}" = etcd ]; then printf '%s\n' etcd-server; fi

@@ -13,6 +13,7 @@ import subprocess
 from harness import BIN, ROOT, Cluster, cli_env, main
 
 GENERATED = {"docs/reference/cli.md"}
+MACHINES = {"docs/install.md"}  # test_package.py runs it, on hosts of its own
 # These start, test or stop a whole cluster of their own; tests/e2e/test_tools.py and test_bench.py run them, and the gate is tools/test.
 ELSEWHERE = re.compile(r"^\s*(tools/(up|down|test|soak|bench)\b|\. run/env)")
 COMMAND = re.compile(r"^\s*(\$ )?(autonomy|autonomyd|curl|jq|tools/\w+) ")
@@ -20,7 +21,7 @@ COMMAND = re.compile(r"^\s*(\$ )?(autonomy|autonomyd|curl|jq|tools/\w+) ")
 
 def documents():
     files = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [f for f in files if str(f.relative_to(ROOT)) not in GENERATED]
+    return [f for f in files if str(f.relative_to(ROOT)) not in GENERATED | MACHINES]
 
 
 def blocks(text):

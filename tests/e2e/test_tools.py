@@ -71,7 +71,7 @@ def test_wrong_usage_is_told_with_exit_2():
         assert run.returncode == 2, (arguments, run)
     assert tool("test", "--what", check=False).returncode == 2
     assert tool("down", "--what", check=False).returncode == 2
-    for name in ("up", "down", "test", "soak"):
+    for name in ("up", "down", "test", "soak", "package"):
         run = tool(name, "--help", check=False)
         assert run.returncode in (0,), (name, run)
         assert "tools/" in run.stdout

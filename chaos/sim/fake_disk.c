@@ -25,6 +25,8 @@ struct fault { /* what is set for a prefix */
     enum error_code sync_code;
 };
 
+#define UNLOGGED_KEPT_MAX 64u /* batches of a store without a write-ahead log that a crash chooses from */
+
 static struct fake_store *stores;
 static struct small_file *files;
 static struct fault *faults;
@@ -32,116 +34,6 @@ static struct fault *faults;
 static bool begins(const char *path, const char *prefix)
 {
     return strncmp(path, prefix, strlen(prefix)) == 0;
-}
-
-/* --- tables
- * ---------------------------------------------------------------------------------------------------------
- */
-
-struct fake_blob *fake_blob_new(struct span content)
-{
-    struct fake_blob *blob = memory_new(sizeof(*blob) + content.bytes);
-    blob->references = 1;
-    blob->bytes = content.bytes;
-    if (content.bytes > 0)
-        memcpy(blob->data, content.data, content.bytes);
-    return blob;
-}
-
-struct fake_blob *fake_blob_keep(struct fake_blob *blob)
-{
-    if (blob)
-        blob->references++;
-    return blob;
-}
-
-void fake_blob_drop(struct fake_blob *blob)
-{
-    if (blob && --blob->references == 0)
-        free(blob);
-}
-
-static int compare(const struct fake_blob *a, struct span b)
-{
-    size_t common = a->bytes < b.bytes ? a->bytes : b.bytes;
-    int order = common ? memcmp(a->data, b.data, common) : 0;
-    return order ? order : (a->bytes > b.bytes) - (a->bytes < b.bytes);
-}
-
-size_t fake_table_lower(const struct fake_table *table, struct span key)
-{
-    size_t low = 0, high = table->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (compare(table->pairs[middle].key, key) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-struct fake_pair *fake_table_find(const struct fake_table *table, struct span key)
-{
-    size_t at = fake_table_lower(table, key);
-    return at < table->count && compare(table->pairs[at].key, key) == 0 ? &table->pairs[at] : NULL;
-}
-
-static void grow(struct fake_table *table)
-{
-    if (table->count < table->capacity)
-        return;
-    table->capacity = table->capacity ? table->capacity * 2 : 16;
-    table->pairs = memory_resize(table->pairs, table->capacity * sizeof(*table->pairs));
-}
-
-void fake_table_put(struct fake_table *table, struct span key, struct fake_blob *value)
-{
-    size_t at = fake_table_lower(table, key);
-    if (at < table->count && compare(table->pairs[at].key, key) == 0) {
-        fake_blob_drop(table->pairs[at].value);
-        table->pairs[at].value = value;
-        return;
-    }
-    grow(table);
-    memmove(table->pairs + at + 1, table->pairs + at, (table->count - at) * sizeof(*table->pairs));
-    table->pairs[at] = (struct fake_pair){fake_blob_new(key), value};
-    table->count++;
-}
-
-void fake_table_remove(struct fake_table *table, struct span first, struct span limit)
-{
-    size_t from = fake_table_lower(table, first), to = fake_table_lower(table, limit);
-    if (to <= from)
-        return;
-    for (size_t i = from; i < to; i++) {
-        fake_blob_drop(table->pairs[i].key);
-        fake_blob_drop(table->pairs[i].value);
-    }
-    memmove(table->pairs + from, table->pairs + to, (table->count - to) * sizeof(*table->pairs));
-    table->count -= to - from;
-}
-
-void fake_table_append(struct fake_table *table, const struct fake_pair *pair)
-{
-    grow(table);
-    table->pairs[table->count++] = (struct fake_pair){fake_blob_keep(pair->key), fake_blob_keep(pair->value)};
-}
-
-void fake_table_copy(struct fake_table *to, const struct fake_table *from)
-{
-    for (size_t i = 0; i < from->count; i++)
-        fake_table_append(to, &from->pairs[i]);
-}
-
-void fake_table_clear(struct fake_table *table)
-{
-    for (size_t i = 0; i < table->count; i++) {
-        fake_blob_drop(table->pairs[i].key);
-        fake_blob_drop(table->pairs[i].value);
-    }
-    free(table->pairs);
-    *table = (struct fake_table){0};
 }
 
 /* --- batches
@@ -159,45 +51,22 @@ void fake_changes_add(struct fake_changes *changes, enum fake_change_kind kind, 
     changes->bytes += key.bytes + other.bytes;
 }
 
-static struct span content(const struct fake_blob *blob)
-{
-    return span_of(blob->data, blob->bytes);
-}
-
 void fake_changes_apply(const struct fake_changes *changes, struct fake_table *table)
 {
     for (size_t i = 0; i < changes->count; i++) {
         const struct fake_change *change = &changes->items[i];
-        struct fake_pair *found;
+        struct span key = fake_blob_span(change->key);
         switch (change->kind) {
         case FAKE_PUT:
-            fake_table_put(table, content(change->key), fake_blob_keep(change->other));
+            fake_table_put(table, key, fake_blob_keep(change->other));
             break;
         case FAKE_DELETE:
-            found = fake_table_find(table, content(change->key));
-            if (found) {
-                size_t at = (size_t)(found - table->pairs);
-                fake_blob_drop(found->key);
-                fake_blob_drop(found->value);
-                memmove(found, found + 1, (table->count - at - 1) * sizeof(*found));
-                table->count--;
-            }
+            fake_table_remove_one(table, key);
             break;
         case FAKE_DELETE_RANGE:
-            fake_table_remove(table, content(change->key), content(change->other));
+            fake_table_remove(table, key, fake_blob_span(change->other));
             break;
         }
-    }
-}
-
-void fake_changes_copy(struct fake_changes *to, const struct fake_changes *from)
-{
-    *to = (struct fake_changes){.count = from->count, .capacity = from->count, .bytes = from->bytes};
-    to->items = memory_new(from->count * sizeof(*to->items));
-    for (size_t i = 0; i < from->count; i++) {
-        to->items[i] = from->items[i];
-        fake_blob_keep(to->items[i].key);
-        fake_blob_keep(to->items[i].other);
     }
 }
 
@@ -229,23 +98,40 @@ struct fake_store *fake_store_get(const char *path, bool make)
     return store;
 }
 
+/* A store without a write-ahead log may collect many before its flush: every second one is as good. */
+static void thin_out(struct fake_store *store)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < store->unsynced_count; i++)
+        if (i % 2 == 0)
+            fake_table_clear(&store->unsynced[i]);
+        else
+            store->unsynced[kept++] = store->unsynced[i];
+    store->unsynced_count = kept;
+}
+
 void fake_store_write(struct fake_store *store, const struct fake_changes *changes)
 {
+    fake_changes_apply(changes, &store->live);
+    if (!store->wal && store->unsynced_count >= UNLOGGED_KEPT_MAX)
+        thin_out(store);
     if (store->unsynced_count == store->unsynced_capacity) {
         store->unsynced_capacity = store->unsynced_capacity ? store->unsynced_capacity * 2 : 8;
         store->unsynced = memory_resize(store->unsynced, store->unsynced_capacity * sizeof(*store->unsynced));
     }
-    fake_changes_copy(&store->unsynced[store->unsynced_count++], changes);
-    fake_changes_apply(changes, &store->live);
+    store->unsynced[store->unsynced_count] = (struct fake_table){0};
+    fake_table_copy(&store->unsynced[store->unsynced_count++], &store->live);
 }
 
 static void settle(struct fake_store *store, size_t survive)
 {
-    for (size_t i = 0; i < store->unsynced_count; i++) {
-        if (i < survive)
-            fake_changes_apply(&store->unsynced[i], &store->durable);
-        fake_changes_clear(&store->unsynced[i]);
+    size_t last = survive < store->unsynced_count ? survive : store->unsynced_count;
+    if (last > 0) {
+        fake_table_clear(&store->durable);
+        fake_table_copy(&store->durable, &store->unsynced[last - 1]);
     }
+    for (size_t i = 0; i < store->unsynced_count; i++)
+        fake_table_clear(&store->unsynced[i]);
     store->unsynced_count = 0;
 }
 
@@ -387,8 +273,8 @@ enum error_code fake_disk_admit(const char *path, size_t bytes, bool sync, struc
     return ERROR_OK;
 }
 
-static struct fake_pair *find_everywhere(const char *path, const void *key, size_t key_bytes,
-                                         struct fake_table **table)
+static const struct fake_pair *find_everywhere(const char *path, const void *key, size_t key_bytes,
+                                               struct fake_table **table)
 {
     struct fake_store *store = fake_store_get(path, false);
     CHECK(!store || !store->open, "store %s is open", path);
@@ -406,13 +292,12 @@ static void reload(const char *path)
 bool fake_disk_flip_bit(const char *path, const void *key, size_t key_bytes, size_t at)
 {
     struct fake_table *table;
-    struct fake_pair *found = find_everywhere(path, key, key_bytes, &table);
+    const struct fake_pair *found = find_everywhere(path, key, key_bytes, &table);
     if (!found || at >= found->value->bytes)
         return false;
-    struct fake_blob *changed = fake_blob_new(content(found->value));
+    struct fake_blob *changed = fake_blob_new(fake_blob_span(found->value));
     changed->data[at] ^= 1;
-    fake_blob_drop(found->value);
-    found->value = changed;
+    fake_table_put(table, span_of(key, key_bytes), changed);
     reload(path);
     return true;
 }
@@ -422,10 +307,7 @@ bool fake_disk_delete_key(const char *path, const void *key, size_t key_bytes)
     struct fake_table *table;
     if (!find_everywhere(path, key, key_bytes, &table))
         return false;
-    struct fake_changes changes = {0};
-    fake_changes_add(&changes, FAKE_DELETE, span_of(key, key_bytes), span_of(NULL, 0));
-    fake_changes_apply(&changes, table);
-    fake_changes_clear(&changes);
+    fake_table_remove_one(table, span_of(key, key_bytes));
     reload(path);
     return true;
 }
@@ -517,8 +399,10 @@ uint64_t disk_folder_bytes(const char *folder)
 {
     uint64_t sum = 0;
     for (struct fake_store *store = stores; store; store = store->next)
-        for (size_t i = 0; is_at_or_below(store->path, folder) && i < store->live.count; i++)
-            sum += store->live.pairs[i].key->bytes + store->live.pairs[i].value->bytes;
+        for (size_t i = 0; is_at_or_below(store->path, folder) && i < fake_table_count(&store->live); i++) {
+            const struct fake_pair *pair = fake_table_at(&store->live, i);
+            sum += pair->key->bytes + pair->value->bytes;
+        }
     return sum;
 }
 

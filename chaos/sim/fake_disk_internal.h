@@ -7,35 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-
-struct fake_blob { /* bytes that several tables hold */
-    unsigned references;
-    size_t bytes;
-    uint8_t data[];
-};
-struct fake_blob *fake_blob_new(struct span content);
-struct fake_blob *fake_blob_keep(struct fake_blob *blob);
-void fake_blob_drop(struct fake_blob *blob);
-
-struct fake_pair {
-    struct fake_blob *key;
-    struct fake_blob *value; /* NULL: deleted (in an overlay) */
-};
-
-struct fake_table { /* sorted by key */
-    struct fake_pair *pairs;
-    size_t count, capacity;
-};
-size_t fake_table_lower(const struct fake_table *table,
-                        struct span key); /* the first pair not below the key */
-struct fake_pair *fake_table_find(const struct fake_table *table, struct span key);
-void fake_table_put(struct fake_table *table, struct span key,
-                    struct fake_blob *value); /* takes the reference */
-void fake_table_remove(struct fake_table *table, struct span first,
-                       struct span limit);                                      /* first <= key < limit */
-void fake_table_append(struct fake_table *table, const struct fake_pair *pair); /* key above all */
-void fake_table_copy(struct fake_table *to, const struct fake_table *from);     /* `to` is empty */
-void fake_table_clear(struct fake_table *table);
+#include "chaos/sim/fake_table.h"
 
 enum fake_change_kind { FAKE_PUT, FAKE_DELETE, FAKE_DELETE_RANGE };
 struct fake_change {
@@ -51,7 +23,6 @@ struct fake_changes { /* one batch */
 void fake_changes_add(struct fake_changes *changes, enum fake_change_kind kind, struct span key,
                       struct span other);
 void fake_changes_apply(const struct fake_changes *changes, struct fake_table *table);
-void fake_changes_copy(struct fake_changes *to, const struct fake_changes *from);
 void fake_changes_clear(struct fake_changes *changes);
 
 struct fake_store {
@@ -62,7 +33,8 @@ struct fake_store {
     bool refusing;    /* met a full disk; refuses until it is recovered */
     unsigned crashes; /* handles from before the last one are dead */
     struct fake_table live, durable;
-    struct fake_changes *unsynced;
+    struct fake_table
+        *unsynced; /* the store as it was after each batch that a crash may lose, oldest first */
     size_t unsynced_count, unsynced_capacity;
     uint64_t syncs;
 };

@@ -37,8 +37,8 @@ struct kv_overlay {
 };
 
 struct kv_iterator {
-    struct fake_table table; /* what it will visit, in order of keys */
-    size_t visited;
+    struct fake_table table; /* as it was when the walk began */
+    size_t from, to, visited;
     bool backwards;
     bool dead;
 };
@@ -97,7 +97,7 @@ enum error_code kv_get(struct kv *self, const struct kv_snapshot *snapshot, stru
 {
     if (is_dead(self))
         return dead(self, error);
-    struct fake_pair *found = fake_table_find(snapshot ? &snapshot->table : &self->store->live, key);
+    const struct fake_pair *found = fake_table_find(snapshot ? &snapshot->table : &self->store->live, key);
     if (!found)
         return ERROR_NOT_FOUND;
     bytes_append(value, found->value->data, found->value->bytes);
@@ -120,38 +120,37 @@ void kv_snapshot_release(struct kv *self, struct kv_snapshot *snapshot)
     free(snapshot);
 }
 
-static void bounds(const struct fake_table *table, struct span first, struct span limit, size_t *from,
-                   size_t *to)
+static struct kv_iterator *iterate(const struct fake_table *table, struct span first, struct span limit,
+                                   bool backwards)
 {
-    *from = fake_table_lower(table, first);
-    *to = limit.bytes ? fake_table_lower(table, limit) : table->count;
-    if (*to < *from)
-        *to = *from;
+    struct kv_iterator *iterator = memory_zero(1, sizeof(*iterator));
+    iterator->backwards = backwards;
+    fake_table_copy(&iterator->table, table);
+    iterator->from = fake_table_lower(table, first);
+    iterator->to = limit.bytes ? fake_table_lower(table, limit) : fake_table_count(table);
+    if (iterator->to < iterator->from)
+        iterator->to = iterator->from;
+    return iterator;
 }
 
 struct kv_iterator *kv_iterate(struct kv *self, const struct kv_snapshot *snapshot, struct span first,
                                struct span limit, bool backwards)
 {
-    const struct fake_table *table = snapshot ? &snapshot->table : &self->store->live;
-    struct kv_iterator *iterator = memory_zero(1, sizeof(*iterator));
-    size_t from, to;
-    iterator->backwards = backwards;
+    struct kv_iterator *iterator =
+        iterate(snapshot ? &snapshot->table : &self->store->live, first, limit, backwards);
     iterator->dead = is_dead(self);
-    bounds(table, first, limit, &from, &to);
-    for (size_t i = from; i < to && !iterator->dead; i++)
-        fake_table_append(&iterator->table, &table->pairs[i]);
     return iterator;
 }
 
 bool kv_iterator_next(struct kv_iterator *iterator, struct span *key, struct span *value)
 {
-    if (iterator->visited == iterator->table.count)
+    if (iterator->dead || iterator->visited == iterator->to - iterator->from)
         return false;
     size_t at = iterator->visited++;
     const struct fake_pair *pair =
-        &iterator->table.pairs[iterator->backwards ? iterator->table.count - 1 - at : at];
-    *key = span_of(pair->key->data, pair->key->bytes);
-    *value = span_of(pair->value->data, pair->value->bytes);
+        fake_table_at(&iterator->table, iterator->backwards ? iterator->to - 1 - at : iterator->from + at);
+    *key = fake_blob_span(pair->key);
+    *value = fake_blob_span(pair->value);
     return true;
 }
 
@@ -265,7 +264,7 @@ void kv_overlay_free(struct kv_overlay *overlay)
 static void overlay_set(struct kv_overlay *overlay, struct span key, struct fake_blob *value)
 {
     if (overlay->mark_count > 0) {
-        struct fake_pair *before = fake_table_find(&overlay->table, key);
+        const struct fake_pair *before = fake_table_find(&overlay->table, key);
         if (overlay->undo_count == overlay->undo_capacity) {
             overlay->undo_capacity = overlay->undo_capacity ? overlay->undo_capacity * 2 : 16;
             overlay->undos = memory_resize(overlay->undos, overlay->undo_capacity * sizeof(*overlay->undos));
@@ -289,7 +288,7 @@ void kv_overlay_delete(struct kv_overlay *overlay, struct span key)
 enum error_code kv_overlay_get(struct kv_overlay *overlay, struct span key, struct bytes *value,
                                struct error *error)
 {
-    struct fake_pair *found = fake_table_find(&overlay->table, key);
+    const struct fake_pair *found = fake_table_find(&overlay->table, key);
     if (!found)
         return kv_get(overlay->kv, NULL, key, value, error);
     if (!found->value)
@@ -304,14 +303,6 @@ void kv_overlay_mark(struct kv_overlay *overlay)
     overlay->marks[overlay->mark_count++] = overlay->undo_count;
 }
 
-static void remove_one(struct fake_table *table, struct span key)
-{
-    struct fake_changes changes = {0};
-    fake_changes_add(&changes, FAKE_DELETE, key, span_of(NULL, 0));
-    fake_changes_apply(&changes, table);
-    fake_changes_clear(&changes);
-}
-
 void kv_overlay_rollback(struct kv_overlay *overlay)
 {
     CHECK(overlay->mark_count > 0, "an overlay rolls back without a mark");
@@ -322,7 +313,7 @@ void kv_overlay_rollback(struct kv_overlay *overlay)
         if (undo->was_there)
             fake_table_put(&overlay->table, key, undo->value); /* its reference moves */
         else
-            remove_one(&overlay->table, key);
+            fake_table_remove_one(&overlay->table, key);
         fake_blob_drop(undo->key);
     }
 }
@@ -336,18 +327,18 @@ void kv_overlay_keep(struct kv_overlay *overlay)
 
 size_t kv_overlay_count(const struct kv_overlay *overlay)
 {
-    return overlay->table.count;
+    return fake_table_count(&overlay->table);
 }
 
 enum error_code kv_overlay_write(struct kv_overlay *overlay, struct kv_write_options options,
                                  struct error *error)
 {
     struct fake_changes changes = {0};
-    for (size_t i = 0; i < overlay->table.count; i++) {
-        const struct fake_pair *pair = &overlay->table.pairs[i];
-        struct span key = span_of(pair->key->data, pair->key->bytes);
+    for (size_t i = 0; i < fake_table_count(&overlay->table); i++) {
+        const struct fake_pair *pair = fake_table_at(&overlay->table, i);
+        struct span key = fake_blob_span(pair->key);
         if (pair->value)
-            fake_changes_add(&changes, FAKE_PUT, key, span_of(pair->value->data, pair->value->bytes));
+            fake_changes_add(&changes, FAKE_PUT, key, fake_blob_span(pair->value));
         else
             fake_changes_add(&changes, FAKE_DELETE, key, span_of(NULL, 0));
     }
@@ -359,27 +350,18 @@ enum error_code kv_overlay_write(struct kv_overlay *overlay, struct kv_write_opt
 struct kv_iterator *kv_overlay_iterate(struct kv_overlay *overlay, struct span first, struct span limit,
                                        bool backwards)
 {
-    const struct fake_table *below = &overlay->kv->store->live, *above = &overlay->table;
-    struct kv_iterator *iterator = memory_zero(1, sizeof(*iterator));
-    size_t low, low_end, high, high_end;
-    iterator->backwards = backwards;
-    bounds(below, first, limit, &low, &low_end);
-    bounds(above, first, limit, &high, &high_end);
-    while (low < low_end || high < high_end) {
-        const struct fake_pair *a = low < low_end ? &below->pairs[low] : NULL;
-        const struct fake_pair *b = high < high_end ? &above->pairs[high] : NULL;
-        struct span key = a ? span_of(a->key->data, a->key->bytes) : span_of(NULL, 0);
-        bool same =
-            a && b && a->key->bytes == b->key->bytes && memcmp(a->key->data, b->key->data, key.bytes) == 0;
-        bool take_below =
-            a && (!b || (!same && fake_table_lower(above, key) == high)); /* nothing above is smaller */
-        if (take_below)
-            fake_table_append(&iterator->table, a);
-        else if (b->value)
-            fake_table_append(&iterator->table, b);
-        low += take_below || same;
-        high += !take_below;
+    struct fake_table both = {0};
+    size_t end = limit.bytes ? fake_table_lower(&overlay->table, limit) : fake_table_count(&overlay->table);
+    fake_table_copy(&both, &overlay->kv->store->live);
+    for (size_t i = fake_table_lower(&overlay->table, first); i < end; i++) {
+        const struct fake_pair *pair = fake_table_at(&overlay->table, i);
+        if (pair->value)
+            fake_table_put(&both, fake_blob_span(pair->key), fake_blob_keep(pair->value));
+        else
+            fake_table_remove_one(&both, fake_blob_span(pair->key));
     }
+    struct kv_iterator *iterator = iterate(&both, first, limit, backwards);
+    fake_table_clear(&both);
     return iterator;
 }
 

@@ -12,7 +12,8 @@
 #include "base/kv.h"
 #include "chaos/sim/commands.h"
 
-#define PATH_BYTES 80u
+#define PATH_BYTES    80u
+#define FLUSH_ENTRIES 256u /* applied since the last flush: a node flushes now and then (node/flush.c) */
 
 struct state {
     struct cluster_node *node;
@@ -21,6 +22,7 @@ struct state {
     const char *opening; /* the folder's name, while stale ones are removed */
     char cluster_id[CLUSTER_ID_BYTES];
     uint64_t generation;
+    uint32_t unflushed;
 };
 
 struct fsm *cluster_fsm_of(const struct cluster_node *node)
@@ -37,6 +39,20 @@ static void path_of(const struct cluster_node *node, const char *folder, char ou
 /* --- what consensus asks for
  * ------------------------------------------------------------------------------------------ */
 
+/* A failure is nobody's business: the log has it all. */
+static void flush_sometimes(struct cluster_node *node, uint32_t count)
+{
+    struct state *state = node->state;
+    struct error error = {0};
+
+    state->unflushed += count;
+    if (state->unflushed < FLUSH_ENTRIES || cluster_random(node->cluster, 8) != 0)
+        return;
+    enum error_code code = fsm_flush(state->fsm, &error);
+    if (code == ERROR_OK)
+        state->unflushed = 0;
+}
+
 static enum error_code machine_apply(void *context, const struct entry *entries, uint32_t count,
                                      struct result *results, struct error *error)
 {
@@ -50,6 +66,7 @@ static enum error_code machine_apply(void *context, const struct entry *entries,
         return code;
     for (uint32_t i = 0; i < count; i++)
         cluster_compare(node, &entries[i], 0);
+    flush_sometimes(node, count);
     if (watch->applied != NULL)
         watch->applied(watch->context, node->number, entries, count, results);
     return ERROR_OK;

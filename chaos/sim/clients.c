@@ -221,6 +221,7 @@ static void end_operation(struct sim *self, struct client *client)
     client->operation = 0;
     client->waiting = false;
     client->next_ms = sim_now(self) + random_below(&self->client_random, 2 * self->config.think_ms + 1);
+    client->next_ms = (client->next_ms / self->config.beat_ms + 1) * self->config.beat_ms;
     self->poked = true;
 }
 
@@ -366,6 +367,9 @@ static uint32_t choose_node(struct sim *self, const struct client *client)
     int leader = cluster_leader(self->cluster);
     bool follower = client->hop || self->operations[client->operation].kind == OPERATION_READ_STALE;
 
+    const struct cluster_node *thawed = &self->cluster->nodes[self->thawed];
+    if (sim_now(self) < self->thawed_until_ms && thawed->consensus != NULL && !thawed->paused)
+        return self->thawed;
     if (leader >= 0 && !follower && random_chance(&self->client_random, 85) &&
         !self->cluster->nodes[leader].paused && !self->cluster->nodes[leader].dead)
         return (uint32_t)leader;

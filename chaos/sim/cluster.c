@@ -482,7 +482,8 @@ void cluster_crash(struct cluster *self, uint32_t node)
 
     crashed->crashing = true;
     cluster_hold_syncs(self, node, false);
-    cluster_disk_crash(crashed->disk, cluster_random(self, 3));
+    uint64_t survive = cluster_random(self, 3), unlogged = survive == 0 ? 0 : cluster_random(self, 64);
+    cluster_disk_crash(crashed->disk, survive, unlogged);
     close_node(crashed);
     cluster_disk_repair(crashed->disk);
     self->machine->close(crashed, true);
@@ -531,6 +532,21 @@ void cluster_fill_disk(struct cluster *self, uint32_t node, bool full)
 void cluster_fail_sync(struct cluster *self, uint32_t node)
 {
     cluster_disk_fail_sync(self->nodes[node].disk);
+}
+
+void cluster_fail_small(struct cluster *self, uint32_t node)
+{
+    cluster_disk_fail_small(self->nodes[node].disk);
+}
+
+void cluster_slow_disk(struct cluster *self, uint32_t node, uint32_t more_max_ms)
+{
+    const struct consensus *consensus = self->nodes[node].consensus;
+
+    if (consensus == NULL)
+        return;
+    cluster_disk_slow(consensus->log_worker, more_max_ms);
+    cluster_disk_slow(consensus->state_worker, more_max_ms);
 }
 
 bool cluster_is_dead(const struct cluster *self, uint32_t node)

@@ -17,7 +17,7 @@
 #include "chaos/sim/fake_wire.h"
 #include "consensus/consensus.h"
 
-#define CLUSTER_NODES_MAX 24u
+#define CLUSTER_NODES_MAX 30u
 
 struct cluster_machine; /* a kind of state machine: cluster_machine.h */
 
@@ -41,6 +41,7 @@ struct cluster_options {
     uint32_t snapshot_entries, trailing_entries; /* 0: never; all */
     uint32_t delay_min_ms, delay_max_ms;         /* of a frame; 0, 0: 1, 3 */
     uint32_t sync_max_ms;                        /* of a write to the log */
+    uint32_t fetch_max_ms;                       /* of a state transfer; 0: 100 */
     uint32_t loss_ppm, double_ppm;
     bool keep_order;
     bool expect_fatal; /* a node that can't go on because of its disk is no violation */
@@ -90,6 +91,10 @@ void cluster_pause(struct cluster *self, uint32_t node, bool pause);
 void cluster_fill_disk(struct cluster *self, uint32_t node, bool full);
 /** The next synced write of its log fails. Needs options.expect_fatal. */
 void cluster_fail_sync(struct cluster *self, uint32_t node);
+/** The next write of its log's mark fails. */
+void cluster_fail_small(struct cluster *self, uint32_t node);
+/** Every job of its disk takes up to so much longer, until it is 0 or the node starts again. */
+void cluster_slow_disk(struct cluster *self, uint32_t node, uint32_t more_max_ms);
 bool cluster_is_dead(const struct cluster *self, uint32_t node); /* it said that it can't go on */
 void cluster_wipe_store(struct cluster *self, uint32_t node);    /* of a node that is not running */
 

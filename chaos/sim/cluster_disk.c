@@ -19,9 +19,9 @@ void cluster_disk_done(void)
     fake_disk_reset();
 }
 
-void cluster_disk_crash(const char *prefix, uint64_t survive)
+void cluster_disk_crash(const char *prefix, uint64_t survive, uint64_t unlogged)
 {
-    fake_disk_crash(prefix, survive);
+    fake_disk_crash_flushed(prefix, survive, unlogged);
     fake_disk_fail_small(prefix, CLOSE_SMALL_WRITES);
 }
 
@@ -41,6 +41,16 @@ void cluster_disk_fill(const char *prefix, bool full)
 void cluster_disk_fail_sync(const char *prefix)
 {
     fake_disk_fail_syncs(prefix, 1, ERROR_IO);
+}
+
+void cluster_disk_fail_small(const char *prefix)
+{
+    fake_disk_fail_small(prefix, 1);
+}
+
+void cluster_disk_slow(struct worker *worker, uint32_t more_max_ms)
+{
+    fake_worker_slow(worker, more_max_ms);
 }
 
 void cluster_disk_hold(struct worker *worker, bool hold)

@@ -12,9 +12,11 @@ void cluster_fetch(struct cluster_node *node, const char *folder, uint64_t index
                    void *done_context)
 {
     struct fetch *fetch = memory_zero(1, sizeof *fetch);
+    uint32_t fetch_max_ms =
+        node->cluster->options.fetch_max_ms == 0 ? 100 : node->cluster->options.fetch_max_ms;
 
     *fetch = (struct fetch){.next = node->cluster->fetches,
-                            .due_ms = node->cluster->now_ms + 1 + cluster_random(node->cluster, 100),
+                            .due_ms = node->cluster->now_ms + 1 + cluster_random(node->cluster, fetch_max_ms),
                             .life = node->life,
                             .index_min = index_min,
                             .node = node,

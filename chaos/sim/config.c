@@ -34,8 +34,9 @@ void config_draw(const struct sim_options *options, struct sim_config *out)
     out->loss_ppm = random_chance(&random, 50) ? 0 : random_scale(&random, 100, 20000);
     out->double_ppm = random_chance(&random, 50) ? 0 : random_scale(&random, 100, 100000);
     out->keep_order = random_chance(&random, 30);
-    out->think_ms = random_between(&random, 50, 1500);
-    out->burst = random_chance(&random, 70) ? 1 : random_between(&random, 2, 12);
+    out->think_ms = random_between(&random, 60, 500) * out->clients;
+    out->beat_ms = random_chance(&random, 60) ? 1 : random_scale(&random, 10, 1000);
+    out->fetch_max_ms = random_scale(&random, 10, 5000);
     out->fault_every_ms = random_scale(&random, 300, 15000);
     out->fault_lasts_ms = random_scale(&random, 50, 8000);
     out->restart_ms = random_scale(&random, 10, 4000);
@@ -46,15 +47,17 @@ void config_draw(const struct sim_options *options, struct sim_config *out)
 
 void config_print(const struct sim_config *config)
 {
-    fprintf(stderr,
-            "drawn: %u nodes, %u clients (think %u ms, burst %u), election %u ms, heartbeat %u ms, snapshot "
-            "every %u entries, %u trailing, delay %u..%u ms%s, sync to %u ms, loss %u ppm, double %u ppm, "
-            "a fault every %u ms for %u ms, restart after %u ms; kinds:",
-            config->nodes, config->clients, config->think_ms, config->burst, config->election_timeout_ms,
-            config->heartbeat_ms, config->snapshot_entries, config->trailing_entries, config->delay_min_ms,
-            config->delay_max_ms, config->keep_order ? " in order" : "", config->sync_max_ms,
-            config->loss_ppm, config->double_ppm, config->fault_every_ms, config->fault_lasts_ms,
-            config->restart_ms);
+    fprintf(
+        stderr,
+        "drawn: %u nodes, %u clients (think %u ms, beat %u ms), election %u ms, heartbeat %u ms, snapshot "
+        "every %u entries, %u trailing, delay %u..%u ms%s, sync to %u ms, fetch to %u ms, loss %u ppm, "
+        "double %u ppm, "
+        "a fault every %u ms for %u ms, restart after %u ms; kinds:",
+        config->nodes, config->clients, config->think_ms, config->beat_ms, config->election_timeout_ms,
+        config->heartbeat_ms, config->snapshot_entries, config->trailing_entries, config->delay_min_ms,
+        config->delay_max_ms, config->keep_order ? " in order" : "", config->sync_max_ms,
+        config->fetch_max_ms, config->loss_ppm, config->double_ppm, config->fault_every_ms,
+        config->fault_lasts_ms, config->restart_ms);
     for (uint32_t kind = 0; sim_fault_name(kind) != NULL; kind++)
         if ((config->faults >> kind & 1) != 0)
             fprintf(stderr, " %s", sim_fault_name(kind));

@@ -189,10 +189,16 @@ void fake_disk_reset(void)
 
 void fake_disk_crash(const char *prefix, uint64_t survive)
 {
+    fake_disk_crash_flushed(prefix, survive, 0);
+}
+
+void fake_disk_crash_flushed(const char *prefix, uint64_t survive, uint64_t unlogged)
+{
     for (struct fake_store *store = stores; store; store = store->next) {
         if (!begins(store->path, prefix))
             continue;
-        settle(store, store->wal && survive < SIZE_MAX ? (size_t)survive : 0);
+        uint64_t kept = store->wal ? survive : unlogged;
+        settle(store, kept < SIZE_MAX ? (size_t)kept : 0);
         fake_table_clear(&store->live);
         fake_table_copy(&store->live, &store->durable);
         store->open = store->refusing = false;
@@ -310,6 +316,46 @@ bool fake_disk_delete_key(const char *path, const void *key, size_t key_bytes)
     fake_table_remove_one(table, span_of(key, key_bytes));
     reload(path);
     return true;
+}
+
+/* Every version of the store that has this very value has it on the same place of the disk. */
+static void damage_table(struct fake_table *table, const struct fake_blob *key, const struct fake_blob *value,
+                         struct fake_blob *damaged)
+{
+    const struct fake_pair *pair = fake_table_find(table, fake_blob_span(key));
+    if (pair && pair->value == value)
+        fake_table_put(table, fake_blob_span(key), fake_blob_keep(damaged));
+}
+
+bool fake_disk_damage(const char *path, uint64_t draw)
+{
+    struct fake_store *store = fake_store_get(path, false);
+    size_t count = store ? fake_table_count(&store->durable) : 0;
+    if (count == 0)
+        return false;
+    const struct fake_pair *pair = fake_table_at(&store->durable, (size_t)(draw % count));
+    struct fake_blob *key = fake_blob_keep(pair->key), *value = fake_blob_keep(pair->value);
+    struct fake_blob *damaged = fake_blob_new(fake_blob_span(value));
+    if (damaged->bytes > 0)
+        damaged->data[draw / count % damaged->bytes] ^= (uint8_t)(1u << (draw >> 40) % 8);
+    damaged->damaged = true;
+    damage_table(&store->durable, key, value, damaged);
+    damage_table(&store->live, key, value, damaged);
+    for (size_t i = 0; i < store->unsynced_count; i++)
+        damage_table(&store->unsynced[i], key, value, damaged);
+    fake_blob_drop(damaged);
+    fake_blob_drop(key);
+    fake_blob_drop(value);
+    return true;
+}
+
+bool fake_disk_is_damaged(const char *path)
+{
+    struct fake_store *store = fake_store_get(path, false);
+    for (size_t i = 0; store && i < fake_table_count(&store->live); i++)
+        if (fake_table_at(&store->live, i)->value->damaged)
+            return true;
+    return false;
 }
 
 /* --- base/disk.h

@@ -19,6 +19,13 @@
 void fake_disk_reset(void);
 /** Loses what isn't durable, but for the `survive` oldest unsynced batches of each store. */
 void fake_disk_crash(const char *prefix, uint64_t survive);
+/** The same, and of stores without a write-ahead log the `unlogged` oldest batches survive: they were flushed
+ * by the store itself before. */
+void fake_disk_crash_flushed(const char *prefix, uint64_t survive, uint64_t unlogged);
+/** Flips a bit of one stored value, chosen by `draw`; the store may be open. The disk's checksum tells: who
+ * reads it gets ERROR_CORRUPT. @return false: nothing is stored there */
+bool fake_disk_damage(const char *store, uint64_t draw);
+bool fake_disk_is_damaged(const char *store); /* still */
 /** What the disk of these paths still holds, from now on; UINT64_MAX: no end. Writes past it are
  * ERROR_NO_SPACE. */
 void fake_disk_space(const char *prefix, uint64_t free_bytes);

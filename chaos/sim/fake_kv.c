@@ -40,7 +40,7 @@ struct kv_iterator {
     struct fake_table table; /* as it was when the walk began */
     size_t from, to, visited;
     bool backwards;
-    bool dead;
+    bool dead, damaged;
 };
 
 static bool is_dead(const struct kv *self)
@@ -100,6 +100,8 @@ enum error_code kv_get(struct kv *self, const struct kv_snapshot *snapshot, stru
     const struct fake_pair *found = fake_table_find(snapshot ? &snapshot->table : &self->store->live, key);
     if (!found)
         return ERROR_NOT_FOUND;
+    if (found->value->damaged)
+        return error_set(error, ERROR_CORRUPT, "store %s: a block's checksum is wrong", self->store->path);
     bytes_append(value, found->value->data, found->value->bytes);
     return ERROR_OK;
 }
@@ -144,21 +146,24 @@ struct kv_iterator *kv_iterate(struct kv *self, const struct kv_snapshot *snapsh
 
 bool kv_iterator_next(struct kv_iterator *iterator, struct span *key, struct span *value)
 {
-    if (iterator->dead || iterator->visited == iterator->to - iterator->from)
+    if (iterator->dead || iterator->damaged || iterator->visited == iterator->to - iterator->from)
         return false;
     size_t at = iterator->visited++;
     const struct fake_pair *pair =
         fake_table_at(&iterator->table, iterator->backwards ? iterator->to - 1 - at : iterator->from + at);
     *key = fake_blob_span(pair->key);
     *value = fake_blob_span(pair->value);
-    return true;
+    iterator->damaged = pair->value->damaged;
+    return !iterator->damaged;
 }
 
 enum error_code kv_iterator_close(struct kv_iterator *iterator, struct error *error)
 {
-    bool was_dead = iterator->dead;
+    bool was_dead = iterator->dead, damaged = iterator->damaged;
     fake_table_clear(&iterator->table);
     free(iterator);
+    if (damaged)
+        return error_set(error, ERROR_CORRUPT, "a block's checksum is wrong");
     return was_dead ? error_set(error, ERROR_IO, "the store went away in a crash") : ERROR_OK;
 }
 
@@ -396,7 +401,11 @@ enum error_code kv_checkpoint(struct kv *self, const char *folder, struct error 
 
 enum error_code kv_verify(struct kv *self, struct error *error)
 {
-    return is_dead(self) ? dead(self, error) : ERROR_OK;
+    if (is_dead(self))
+        return dead(self, error);
+    if (fake_disk_is_damaged(self->store->path))
+        return error_set(error, ERROR_CORRUPT, "store %s: a block's checksum is wrong", self->store->path);
+    return ERROR_OK;
 }
 
 uint64_t kv_disk_bytes(struct kv *self)

@@ -7,8 +7,9 @@
 #include "base/clock.h"
 #include "base/worker.h"
 
-/** From now on each job takes 0 .. `duration_max_ms` of this clock's time, drawn from `seed`. Without this
- * call: no time. */
+/** From now on each job takes 0 .. `duration_max_ms` of this clock's time, drawn from `seed`; its work is
+ * done somewhere within, its end is told at the end: a crash in between leaves what was written and told to
+ * nobody. Without this call: no time. */
 void fake_worker_time(struct clock clock, uint64_t seed, uint32_t duration_max_ms);
 void fake_worker_reset(void); /* no time again; all workers must be closed */
 
@@ -22,6 +23,8 @@ uint64_t fake_worker_next_ms(void);
 unsigned fake_worker_run_due(void);
 /** A held worker's jobs wait until it is let go. */
 void fake_worker_hold(struct worker *worker, bool hold);
+/** Each job takes up to so much more. */
+void fake_worker_slow(struct worker *worker, uint32_t more_max_ms);
 uint32_t fake_worker_waiting(const struct worker *worker);
 /** A crash: the jobs that wait neither run nor end; closing the worker then runs nothing. */
 void fake_worker_drop(struct worker *worker);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "chaos/sim/fake_disk.h"
 #include "chaos/sim/sim_internal.h"
 
 #define STREAM_FAULTS   3u
@@ -61,6 +62,8 @@ static void pause_end(struct sim *self, struct fault *fault)
 {
     if (cluster_running(self->cluster, fault->node))
         cluster_pause(self->cluster, fault->node, false);
+    self->thawed = fault->node;
+    self->thawed_until_ms = sim_now(self) + 50;
 }
 
 static void clock_begin(struct sim *self, struct fault *fault)
@@ -105,30 +108,82 @@ static void full_end(struct sim *self, struct fault *fault)
     cluster_fill_disk(self->cluster, fault->node, false);
 }
 
-/* Only where others have the state and can give it: whoever loses the last copy has lost it. */
-static bool others_are_whole(struct sim *self, uint32_t node)
+static void slow_begin(struct sim *self, struct fault *fault)
 {
-    uint32_t whole = 0;
+    cluster_slow_disk(self->cluster, fault->node, (uint32_t)(fault->draws[1] % 400));
+}
 
-    for (uint32_t i = 0; i < self->cluster->count; i++) {
-        const struct consensus_member *other = model_member(&self->model, self->cluster->nodes[i].id);
-        bool voter = other != NULL && other->role == MEMBER_VOTER;
-        if (i == node || !voter)
-            continue;
-        if (!cluster_running(self->cluster, i) || cluster_status(self->cluster, i).state_lost)
-            return false;
-        whole++;
-    }
-    return whole >= 2;
+static void slow_end(struct sim *self, struct fault *fault)
+{
+    cluster_slow_disk(self->cluster, fault->node, 0);
+}
+
+static void fail_small(struct sim *self, struct fault *fault)
+{
+    cluster_fail_small(self->cluster, fault->node);
 }
 
 static void wipe_state(struct sim *self, struct fault *fault)
 {
-    if (!others_are_whole(self, fault->node) || !cluster_running(self->cluster, fault->node))
+    if (!keeper_all_whole(self) || !cluster_running(self->cluster, fault->node))
         return;
     keeper_crash(self, fault->node, fault->until_ms - fault->at_ms);
     cluster_wipe_store(self->cluster, fault->node);
     sim_note(self, "wiped-state", fault->node, 0, 0);
+}
+
+static void wipe_disk(struct sim *self, struct fault *fault)
+{
+    if (keeper_all_whole(self) && cluster_running(self->cluster, fault->node))
+        keeper_lose(self, fault->node);
+}
+
+static void damage(struct sim *self, struct fault *fault, const char *folder, bool *damaged)
+{
+    char path[80];
+
+    snprintf(path, sizeof path, "%s%s", self->cluster->nodes[fault->node].disk, folder);
+    *damaged = fake_disk_damage(path, fault->draws[1]);
+    sim_note(self, "flipped", fault->node, *damaged, 0);
+}
+
+static void flip_state_begin(struct sim *self, struct fault *fault)
+{
+    if (!keeper_all_whole(self) || !cluster_running(self->cluster, fault->node))
+        return;
+    damage(self, fault, consensus_state_folder(self->cluster->nodes[fault->node].consensus),
+           &self->keeper[fault->node].damaged_state);
+}
+
+/* What nobody has read by now, an operator's scrub finds. */
+static void flip_state_end(struct sim *self, struct fault *fault)
+{
+    struct keeper_node *keeper = &self->keeper[fault->node];
+
+    if (!keeper->damaged_state)
+        return;
+    keeper->damaged_state = false;
+    keeper_crash(self, fault->node, 0);
+    cluster_wipe_store(self->cluster, fault->node);
+}
+
+static void flip_log_begin(struct sim *self, struct fault *fault)
+{
+    if (keeper_all_whole(self) && cluster_running(self->cluster, fault->node))
+        damage(self, fault, "log", &self->keeper[fault->node].damaged_log);
+}
+
+/* A start reads all of the log: it tells, or the value was overwritten in the meantime. */
+static void flip_log_end(struct sim *self, struct fault *fault)
+{
+    struct keeper_node *keeper = &self->keeper[fault->node];
+    char path[80];
+
+    if (!keeper->damaged_log)
+        return;
+    keeper_crash(self, fault->node, 0);
+    snprintf(path, sizeof path, "%slog", self->cluster->nodes[fault->node].disk);
+    keeper->damaged_log = fake_disk_is_damaged(path);
 }
 
 /* --- people
@@ -165,7 +220,12 @@ static const struct kind kinds[] = {
     {.name = "stall", .begin = stall_begin, .end = stall_end},
     {.name = "fail-sync", .begin = fail_sync},
     {.name = "full", .begin = full_begin, .end = full_end},
+    {.name = "slow-disk", .begin = slow_begin, .end = slow_end},
+    {.name = "fail-mark", .begin = fail_small},
     {.name = "wipe-state", .begin = wipe_state},
+    {.name = "wipe-disk", .begin = wipe_disk},
+    {.name = "flip-state", .begin = flip_state_begin, .end = flip_state_end},
+    {.name = "flip-log", .begin = flip_log_begin, .end = flip_log_end},
     {.name = "member", .begin = member},
     {.name = "transfer", .begin = transfer},
 };

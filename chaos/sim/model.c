@@ -153,6 +153,7 @@ static void members_changed(struct sim *self, const struct entry *entry)
         }
     }
     model->member_count = count;
+    model->configuration_index = entry->index;
     memcpy(model->members, members, count * sizeof *members);
 }
 

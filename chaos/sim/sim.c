@@ -72,7 +72,8 @@ static void on_fatal(void *context, uint32_t node, const struct error *error)
     struct sim *self = context;
 
     sim_note(self, "fatal", node, error->code, 0);
-    if (error->code != ERROR_IO)
+    bool damaged = self->keeper[node].damaged_log || self->keeper[node].damaged_state;
+    if (error->code != ERROR_IO && !(error->code == ERROR_CORRUPT && damaged))
         sim_fail(self, "fatal", "node %u can't go on: %s", node, error->message);
 }
 
@@ -117,6 +118,7 @@ static void open_cluster(struct sim *self)
                                       .delay_min_ms = config->delay_min_ms,
                                       .delay_max_ms = config->delay_max_ms,
                                       .sync_max_ms = config->sync_max_ms,
+                                      .fetch_max_ms = config->fetch_max_ms,
                                       .keep_order = config->keep_order,
                                       .expect_fatal = true,
                                       .reserve_bytes = 1u << 20,
@@ -149,6 +151,8 @@ static const char *unrest(struct sim *self)
     for (uint32_t i = 0; i < self->cluster->count; i++)
         if (!self->keeper[i].gone && !cluster_running(self->cluster, i))
             return "a node does not run";
+    if (keeper_replacing(self))
+        return "a lost node is not replaced";
     return NULL;
 }
 

@@ -36,10 +36,11 @@ struct sim_config {
     uint32_t nodes, clients;
     uint32_t election_timeout_ms, heartbeat_ms;
     uint32_t snapshot_entries, trailing_entries;
-    uint32_t delay_min_ms, delay_max_ms, sync_max_ms;
+    uint32_t delay_min_ms, delay_max_ms, sync_max_ms, fetch_max_ms;
     uint32_t loss_ppm, double_ppm;
     bool keep_order;
-    uint32_t think_ms, burst; /* between two requests of a client; how many at once */
+    uint32_t think_ms,
+        beat_ms; /* between two requests of a client; all begin at multiples of a beat: groups */
     uint32_t fault_every_ms, fault_lasts_ms, restart_ms;
     uint32_t faults; /* the kinds that this seed uses */
 };

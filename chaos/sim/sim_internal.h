@@ -61,6 +61,7 @@ struct model {
     uint32_t removed_count;
     struct consensus_member members[NODES_MAX]; /* of the last committed configuration */
     uint32_t member_count;
+    uint64_t configuration_index;
 };
 
 /* --- clients.c: what they asked and were told
@@ -114,10 +115,12 @@ struct fault {
     bool begun, active, skipped, met;
 };
 
-struct keeper_node {        /* how its keeper sees a node */
-    uint64_t down_until_ms; /* 0: it should run */
-    uint64_t left_ms;       /* removed from the cluster, seen then */
-    bool gone;              /* for good */
+struct keeper_node {                 /* how its keeper sees a node */
+    uint64_t down_until_ms;          /* 0: it should run */
+    uint64_t left_ms;                /* removed from the cluster, seen then */
+    bool gone;                       /* for good */
+    bool lost;                       /* its disk was: it leaves the cluster, another takes its place */
+    bool damaged_log, damaged_state; /* a bit of it has flipped */
 };
 
 struct sim {
@@ -132,11 +135,13 @@ struct sim {
     uint64_t operation_count, operation_capacity;
     uint64_t told_index; /* the highest that any client was told of */
     bool poked;          /* a client was answered */
-    bool calm;           /* no more faults, no more clients: it must come to rest */
+    uint32_t thawed;     /* a node that went on a moment ago: clients ask it first */
+    uint64_t thawed_until_ms;
+    bool calm; /* no more faults, no more clients: it must come to rest */
     struct fault *faults;
     uint32_t fault_count, fault_next;
     struct keeper_node keeper[CLUSTER_NODES_MAX];
-    uint64_t keeper_ms;
+    uint64_t keeper_ms, replace_ms;
     bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX];
     struct wire_watch *wire;
     struct sim_report report;
@@ -191,6 +196,13 @@ void faults_print(const struct sim *self);
 void keeper_run(struct sim *self);
 void keeper_crash(struct sim *self, uint32_t node, uint64_t down_ms);
 void keeper_stop(struct sim *self, uint32_t node, uint64_t down_ms);
+/** Is every voter's disk what it was, with all of them running and nothing of the membership under way? Then
+ * one of them may lose it: the others have what was committed, and a majority. */
+bool keeper_all_whole(struct sim *self);
+/** Its disk is gone: it never comes back, and is replaced. */
+void keeper_lose(struct sim *self, uint32_t node);
+/** @return a lost node is a member still, or a place is not filled again */
+bool keeper_replacing(const struct sim *self);
 /** One random change of the membership, asked of whoever leads. */
 void keeper_change_members(struct sim *self, uint64_t draw, uint64_t choice);
 

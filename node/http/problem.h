@@ -20,12 +20,12 @@ void problem_members(struct request *request, uint32_t status, const char *code,
                      json_t *members);
 /** Answers for an error of the service, a view or a check: status and code from the table. */
 void problem_error(struct request *request, const struct error *error);
-/** Every code that a problem may have, from 0; a code may be there with several statuses. @return false: past
- * the last */
 struct problem_code {
     const char *code;
     uint32_t status;
 };
+/** Every code that a problem may have, from 0; a code may be there with several statuses. @return false: past
+ * the last */
 bool problem_code_at(uint32_t position, struct problem_code *out);
 /** The table's status for an error code. */
 uint32_t problem_status(enum error_code code);

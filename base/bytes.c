@@ -227,6 +227,19 @@ static uint32_t code_point(const uint8_t *in, size_t length)
     return value;
 }
 
+void utf8_mend(char *text)
+{
+    for (size_t left = strlen(text); left > 0;) {
+        size_t step = utf8_character((const uint8_t *)text, left);
+        if (step == 0) {
+            *text = '?';
+            step = 1;
+        }
+        text += step;
+        left -= step;
+    }
+}
+
 size_t text_unseen(const char *text)
 {
     static const struct {

@@ -57,6 +57,8 @@ bool hex_decode(const char *text, void *out, size_t length);
 /** True for [A-Za-z0-9][A-Za-z0-9._-]{0,127}, the form of ids, keys and names. */
 bool name_valid(const char *text);
 bool utf8_valid(const void *data, size_t length);
+/** Puts '?' for every byte that belongs to no whole character. */
+void utf8_mend(char *text);
 /** Bytes of the character that `text` begins with when nobody would see it (a blank of any script, a control
  * character, a zero-width one), else 0. `text` is UTF-8. */
 size_t text_unseen(const char *text);

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 static const char *const names[ERROR_COUNT] = {
     [ERROR_OK] = "ok",
     [ERROR_INVALID] = "invalid",
@@ -46,6 +48,8 @@ enum error_code error_setv(struct error *error, enum error_code code, const char
     int length = vsnprintf(text, sizeof(text), format, arguments);
     if (length >= (int)sizeof(text))
         drop_torn_character(text);
+    if (!utf8_valid(text, strlen(text))) /* a text that a format cut short, or a name that was never one */
+        utf8_mend(text);
     memcpy(error->message, text, strlen(text) + 1);
     if (error->message[0] == '\0')
         snprintf(error->message, sizeof(error->message), "%s", error_name(code));

@@ -40,16 +40,6 @@ static enum error_code check_depth(struct span text, struct error *error)
     return ERROR_OK;
 }
 
-/* Jansson quotes what it has read so far, which may end inside of a character. */
-static const char *mend_quote(char *text)
-{
-    if (!utf8_valid(text, strlen(text)))
-        for (char *at = text; *at != '\0'; at++)
-            if ((uint8_t)*at >= 0x80)
-                *at = '?';
-    return text;
-}
-
 enum error_code json_parse(struct span text, json_t **out, struct error *error)
 {
     const enum error_code code = check_depth(text, error);
@@ -63,7 +53,7 @@ enum error_code json_parse(struct span text, json_t **out, struct error *error)
                          json_error_code(&problem) == json_error_null_character ||
                                  json_error_code(&problem) == json_error_null_byte_in_key
                              ? "\\u0000 is not allowed"
-                             : mend_quote(problem.text));
+                             : problem.text);
     *out = json;
     return ERROR_OK;
 }

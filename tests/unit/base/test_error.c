@@ -52,6 +52,18 @@ static void long_message_is_cut_between_characters(void **state)
     }
 }
 
+/* Goal: a message is UTF-8 whatever a format cut short or a file was called.
+ * Method: a precision that ends inside a character; bytes that never were one. */
+static void message_is_text_whatever_went_into_it(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    error_set(&error, ERROR_CONFLICT, "it is %.3s, not ours", "ab\xC3\xA9");
+    assert_string_equal(error.message, "it is ab?, not ours");
+    error_set(&error, ERROR_IO, "%s \xC3\xA9", "a\xFF\xC3-\xF0\x9F");
+    assert_string_equal(error.message, "a?\?-?\? \xC3\xA9");
+}
+
 /* Goal: callers add where, without losing what.
  * Method: prefix twice; also on a message that fills its room. */
 static void prefix_goes_before_what_is_there(void **state)
@@ -92,6 +104,7 @@ int main(void)
         cmocka_unit_test(set_fills_code_and_message),
         cmocka_unit_test(empty_message_becomes_the_codes_name),
         cmocka_unit_test(long_message_is_cut_between_characters),
+        cmocka_unit_test(message_is_text_whatever_went_into_it),
         cmocka_unit_test(prefix_goes_before_what_is_there),
         cmocka_unit_test(names_are_distinct),
     };

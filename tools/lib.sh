@@ -19,7 +19,7 @@ packages() {
         ca-certificates curl jq util-linux procps
     if [ "${1:-}" = tests ]; then
         printf '%s\n' python3 strace git clang-format systemd debootstrap iproute2 \
-            python3-jsonschema libjson-validator-perl openapi-specification
+            python3-jsonschema libjson-validator-perl openapi-specification nodejs
     fi
     case "${1:-}" in tests | package) printf '%s\n' dpkg-dev gzip ;; esac
     case "${1:-}" in tests | chaos) printf '%s

@@ -16,7 +16,7 @@ GENERATED = {"docs/reference/cli.md"}
 MACHINES = {"docs/install.md"}  # test_package.py runs it, on hosts of its own
 # These start, test or stop a whole cluster of their own; tests/e2e/test_tools.py and test_bench.py run them, and the gate is tools/test.
 ELSEWHERE = re.compile(r"^\s*(tools/(up|down|test|soak|bench)\b|\. run/env)")
-COMMAND = re.compile(r"^\s*(\$ )?(autonomy|autonomyd|curl|jq|tools/\w+) ")
+COMMAND = re.compile(r"^\s*(\$ )?(autonomy|autonomyd|curl|jq|tools/\w+|docs/examples/\S+) ")
 
 
 def documents():
@@ -56,6 +56,7 @@ def run_document(path):
     with Cluster(3) as cluster:
         env = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}", ASAN_OPTIONS="detect_leaks=1", **cli_env(cluster))
         env["AUTONOMY_CONFIG_FILE"] = str(cluster.nodes[0].config)
+        (cluster.folder / "docs").symlink_to(ROOT / "docs")  # for the examples
         run = subprocess.run(["bash", "-euo", "pipefail", "-c", "\n".join(script)], env=env, cwd=cluster.folder, capture_output=True,
                              text=True, timeout=300, check=False, stdin=subprocess.DEVNULL)
         assert run.returncode == 0, f"{path.name}: exit {run.returncode}\n{run.stdout[-2000:]}\n{run.stderr[-3000:]}"

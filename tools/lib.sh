@@ -22,8 +22,7 @@ packages() {
             python3-jsonschema libjson-validator-perl openapi-specification nodejs
     fi
     case "${1:-}" in tests | package) printf '%s\n' dpkg-dev gzip ;; esac
-    case "${1:-}" in tests | chaos) printf '%s
-' python3 iproute2 nftables ;; esac
+    case "${1:-}" in tests | chaos) printf '%s\n' python3 iproute2 nftables mount strace libfaketime fiu-utils ;; esac
     if [ "${1:-}" = etcd ]; then printf '%s\n' etcd-server; fi
     if [ "${1:-}" = fuzz ]; then printf '%s\n' clang libclang-rt-dev; fi
 }

@@ -15,7 +15,7 @@ from harness import BIN, ROOT, Cluster, cli_env, main
 GENERATED = {"docs/reference/cli.md"}
 MACHINES = {"docs/install.md"}  # test_package.py runs it, on hosts of its own
 # These start, test or stop a whole cluster of their own; tests/e2e/test_tools.py and test_bench.py run them, and the gate is tools/test.
-ELSEWHERE = re.compile(r"^\s*(tools/(up|down|test|soak|bench)\b|\. run/env)")
+ELSEWHERE = re.compile(r"^\s*(tools/(up|down|test|soak|bench|chaos|sim|fuzz)\b|\. run/env)")
 COMMAND = re.compile(r"^\s*(\$ )?(autonomy|autonomyd|curl|jq|tools/\w+|docs/examples/\S+) ")
 
 

@@ -76,7 +76,7 @@ enum wire_verdict wire_seen_judge(struct wire_seen *self, const struct wire_hell
         settle(entry, &birth, hello->node_id, now_ms);
         return WIRE_ADMIT_NEWER;
     }
-    if (same_folder || living > 0 || now_ms - entry->alive_ms < WIRE_RIVAL_MS)
+    if (living > 0 || now_ms - entry->alive_ms < WIRE_RIVAL_MS)
         return contest(entry, now_ms);
     settle(entry, &birth, hello->node_id, now_ms);
     return WIRE_ADMIT;

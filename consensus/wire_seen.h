@@ -4,8 +4,8 @@
  *   (1) One entry an id; ids are never used again, so an id has one data folder, and a folder one latest
  * start. (2) While two processes claim one id, neither is heard: which of them is right can't be known here.
  * Each attempt of either keeps the other out for WIRE_RIVAL_MS; when one falls silent for so long, the other
- * is heard again. But of one folder's start number there is only one process: another one is a copy of the
- * folder, and stays out. (3) What a node acknowledged and what is committed never leaves its log: a node that
+ * is heard again.
+ * (3) What a node acknowledged and what is committed never leaves its log: a node that
  * comes back with less runs from an older copy of its folder. This is known to who led meanwhile, and as long
  * as its process lives. */
 #pragma once

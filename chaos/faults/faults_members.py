@@ -37,17 +37,13 @@ def failover(run):
             run.hold(0.02, 0.6)
 
 
-def double(run, node, folder, bootstrap=False, alone=False):
-    """Another process with a node's name at the address of the spare namespace."""
-    other = Node(run.cluster, run.spare())
+def double(run, node, folder, number):
+    """Another process with a node's name, at the place of that number."""
+    other = Node(run.cluster, number)
     other.name, other.folder = node.name, run.out / "nodes" / folder
     other.data, other.log_path = other.folder / "data", other.folder / "log"
     shutil.rmtree(other.folder, ignore_errors=True)
     other.folder.mkdir(parents=True)
-    other.configure(bootstrap)
-    if alone:
-        config = (other.folder / "config.yaml").read_text().split("join:\n")[0] + run.cluster.settings
-        (other.folder / "config.yaml").write_text(config)
     return other
 
 
@@ -55,7 +51,8 @@ def double(run, node, folder, bootstrap=False, alone=False):
 def clone(run):
     with run.take() as node, run.fault("clone", node):
         node.end(signal.SIGKILL)
-        other = double(run, node, "clone")
+        other = double(run, node, "clone", run.spare())
+        other.configure()
         shutil.copytree(node.data, other.data)
         sizes = {n: n.log_size() for n in run.cluster.nodes}
         node.start()
@@ -101,28 +98,21 @@ def old_copy(run):
         run.rejoin(node)
 
 
-@fault("second-cluster", "members", "a node's folder is gone and it founds a cluster of its own at its old address", mixes=False)
+@fault("second-cluster", "members", "a node founds a cluster of its own at the address where another was", mixes=False)
 def second_cluster(run):
     with run.take() as node, run.fault("second-cluster", node):
         node.end(signal.SIGKILL)
-        aside = node.folder / "data.aside"
-        node.data.rename(aside)
-        config = node.folder / "config.yaml"
-        kept = config.read_text()
-        text = kept.split("join:\n")[0].replace("bootstrap: true\n", "") + "bootstrap: true\n" + run.cluster.settings
-        config.write_text(text)
+        other = double(run, node, "second", node.number)
+        other.api = other.api[0], other.api[1] + 10000  # the clients don't find it: what it says is no part of this history
+        other.configure(bootstrap=True, alone=True)
         sizes = {n: n.log_size() for n in run.cluster.nodes if n is not node}
-        node.start()
+        other.start()
         try:
-            wait_for(f"{node.name} to lead a cluster of its own", lambda: (s := node.status()) and s["write_ready"], 20)
-            # What it acknowledges now is another cluster's; the clients' keys don't exist there, so they are refused.
+            wait_for(f"{node.name} to lead a cluster of its own", lambda: (s := other.status()) and s["write_ready"], 20)
             wait_for("the others to say that two clusters meet",
                      lambda: any("two clusters meet" in n.log(since) or "other_cluster" in n.log(since) for n, since in sizes.items()), 20)
             run.detected(f"a second cluster at {node.name}'s address")
             run.hold(1, 3)
         finally:
-            node.end(signal.SIGKILL)
-            config.write_text(kept)
-            shutil.rmtree(node.data)
-            aside.rename(node.data)
+            other.end(signal.SIGKILL)
         node.start()

@@ -29,9 +29,9 @@ class Node:
         self.api, self.url = (host, port), f"http://{host}:{port}"
         self.wire = cluster.world.wire(number)
 
-    def configure(self, bootstrap=False):
+    def configure(self, bootstrap=False, alone=False):
         self.folder.mkdir(parents=True, exist_ok=True)
-        others = "".join(f"  - {n.url}\n" for n in self.cluster.nodes if n is not self)
+        others = "".join(f"  - {n.url}\n" for n in self.cluster.nodes if n is not self and not alone)
         (self.folder / "config.yaml").write_text(
             f"name: {self.name}\ndata_dir: {self.data}\ninsecure: true\n"
             f"api:\n  listen: {self.api[0]}:{self.api[1]}\nwire:\n  listen: {self.wire[0]}:{self.wire[1]}\n"

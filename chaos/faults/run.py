@@ -265,7 +265,7 @@ class Run:
             self.write({"type": "final", "node": node.name, "index": index, "digest": digest,
                         "chain_valid": status == 200 and verified["valid"]})
             for flag in pages(node, "/v1/flags?consistency=stale"):
-                if flag["key"].startswith(f"{self.arguments.run}-"):
+                if flag["key"].startswith((f"{self.arguments.run}-r", f"{self.arguments.run}-a")):
                     state = {"type": "state", "node": node.name, "key": flag["key"], "version": flag["version"]}
                     if isinstance(flag["stored"], int) and not isinstance(flag["stored"], bool):
                         state["value"] = flag["stored"]
@@ -330,7 +330,7 @@ class Run:
                 path = self.out / part
                 if path.exists():
                     with open(path, "rb") as source:
-                        shutil.copyfileobj(source, whole)
+                        whole.writelines(line for line in source if line.endswith(b"\n"))  # a killed writer's last one may be cut
                     path.unlink()
 
 

@@ -72,7 +72,7 @@ static void line(struct client *client, const char *text)
 static void stream(struct client *client, struct bytes *bytes)
 {
     size_t used = 0;
-    for (;;) {
+    while (used < bytes->length) {
         uint8_t *end = memchr(bytes->data + used, '\n', bytes->length - used);
         if (end == NULL)
             break;
@@ -80,6 +80,8 @@ static void stream(struct client *client, struct bytes *bytes)
         line(client, (const char *)bytes->data + used);
         used = (size_t)(end - bytes->data) + 1;
     }
+    if (used == 0)
+        return;
     memmove(bytes->data, bytes->data + used, bytes->length - used);
     bytes->length -= used;
 }

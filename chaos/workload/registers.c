@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "chaos/workload/objects.h"
 
+#define WAIT_MS 1000u /* of a stale read that asks for the state after its client's last change */
+
 struct memory {
     int64_t written;
     uint64_t versions[REGISTERS_MAX]; /* as last seen */
@@ -22,7 +24,7 @@ static bool prepare(struct driver *driver, uint32_t number, struct operation *ou
     return true;
 }
 
-static void read_register(struct client *client, uint32_t number, struct operation *out)
+static void read_register(struct client *client, struct operation *out)
 {
     struct memory *memory = client->memory;
     uint64_t how = client->driver->final ? 0 : driver_random(client->driver, 10);
@@ -34,9 +36,8 @@ static void read_register(struct client *client, uint32_t number, struct operati
     int length = snprintf(out->path, sizeof out->path, "/v1/flags/%s%s", out->parts[0].key,
                           out->stale ? "?consistency=stale" : "");
     if (out->after_index > 0)
-        snprintf(out->path + length, sizeof out->path - (size_t)length, "&index=%" PRIu64 "&wait=1s",
-                 out->after_index - 1);
-    (void)number;
+        snprintf(out->path + length, sizeof out->path - (size_t)length, "&index=%" PRIu64 "&wait=%ums",
+                 out->after_index - 1, WAIT_MS);
 }
 
 static void set_register(struct client *client, uint32_t number, struct operation *out)
@@ -73,7 +74,7 @@ static bool next(struct client *client, struct operation *out)
     out->parts_count = 1;
     snprintf(out->parts[0].key, sizeof out->parts[0].key, "%s-r%u", driver->run, number);
     if (driver->final || driver_random(driver, 5) < 3)
-        read_register(client, number, out);
+        read_register(client, out);
     else
         set_register(client, number, out);
     return true;
@@ -87,6 +88,8 @@ static void done(struct client *client, struct operation *operation, const json_
     uint64_t which = 0;
     CHECK(number != NULL && parse_u64(number + 1, REGISTERS_MAX - 1, &which), "key %s", part->key);
     flag_seen(operation, part, answer);
+    if (operation->end_ns - operation->begin_ns >= WAIT_MS * 1000000ull)
+        operation->after_index = 0; /* the wait's end answers with what is there */
     if (part->version > memory->versions[which])
         memory->versions[which] = part->version;
     if (operation->outcome == OUTCOME_OK && operation->index > memory->index)

@@ -19,7 +19,8 @@ packages() {
         ca-certificates curl jq util-linux procps
     if [ "${1:-}" = tests ]; then
         printf '%s\n' python3 strace git clang-format systemd debootstrap iproute2 \
-            python3-jsonschema libjson-validator-perl openapi-specification nodejs
+            python3-jsonschema libjson-validator-perl openapi-specification nodejs \
+            man-db groff-base bash bash-completion zsh fish
     fi
     case "${1:-}" in tests | package) printf '%s\n' dpkg-dev gzip ;; esac
     case "${1:-}" in tests | chaos) printf '%s\n' python3 iproute2 nftables mount strace libfaketime fiu-utils ;; esac

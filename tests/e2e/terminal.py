@@ -100,20 +100,22 @@ class Screen:
 class Terminal:
     """A program with a pty as its standard input, output and error, and as its controlling terminal."""
 
-    def __init__(self, arguments, env, rows=40, columns=120, term="xterm", program=None):
+    def __init__(self, arguments, env, rows=40, columns=120, term="xterm", program=None, lenient=False, cwd=None):
+        """lenient: another program's terminal; what it sends is kept, and not understood."""
+        self.lenient = lenient
         self.master, self.slave = pty.openpty()
         self.screen = Screen(rows, columns)
         self.size(rows, columns)
         self.before = termios.tcgetattr(self.slave)
         self.raw, self.pending = "", b""
-        whole = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}", ASAN_OPTIONS="detect_leaks=1", TERM=term, **env)
+        whole = dict(os.environ, **{"PATH": f"{BIN}:{os.environ['PATH']}", "ASAN_OPTIONS": "detect_leaks=1", "TERM": term, **env})
 
         def own_terminal():
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(program or [str(BIN / "autonomy"), *arguments], env=whole, stdin=self.slave, stdout=self.slave,
-                                        stderr=self.slave, preexec_fn=own_terminal)
+                                        stderr=self.slave, preexec_fn=own_terminal, cwd=cwd)
 
     def size(self, rows, columns):
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -140,8 +142,25 @@ class Terminal:
         except UnicodeDecodeError:
             return True
         self.raw += text[:cut]
-        self.screen.feed(text[:cut])
+        if not self.lenient:
+            self.screen.feed(text[:cut])
         return True
+
+    def wait_for_raw(self, text, what, mark=0):
+        """Reads until the program has written `text`, cut by nothing but escape sequences."""
+        end = time.monotonic() + PATIENCE_S
+        while text not in SEQUENCE.sub("", self.raw[mark:]):
+            if time.monotonic() > end or not self.read():
+                raise AssertionError(f"{what}: waited in vain for {text!r}; what came:\n{self.raw[mark:][-1500:]!r}")
+
+    def settle(self, quiet_s=0.15):
+        """Reads until nothing comes for a while after something has."""
+        before, end = len(self.raw), time.monotonic() + 5
+        while time.monotonic() < end:
+            at = len(self.raw)
+            self.read(quiet_s)
+            if len(self.raw) == at > before:
+                return
 
     def wait_for(self, what, condition=None, patience_s=PATIENCE_S):
         """Reads until the screen holds `what`, or condition(screen) is true."""

@@ -342,8 +342,7 @@ static bool wants_help(const struct cli *cli, uint32_t from)
     return false;
 }
 
-/* @return where the words end; `words` is "" or the longest known command or group */
-static uint32_t find_command(struct cli *cli, const char **words)
+uint32_t args_find_command(struct cli *cli, const char **words)
 {
     uint32_t at = 0;
     *words = "";
@@ -438,7 +437,7 @@ static enum cli_exit check_complete(struct cli *cli)
 enum cli_exit args_parse(struct cli *cli, bool *help)
 {
     const char *words;
-    uint32_t at = find_command(cli, &words);
+    uint32_t at = args_find_command(cli, &words);
     *help = false;
     if (!cli->command)
         return no_command(cli, words, at, help);

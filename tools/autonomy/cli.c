@@ -42,6 +42,8 @@ static enum cli_exit run(struct cli *cli)
                    ? CLI_DONE
                    : cli_fail(cli, CLI_FAILED, "%s", error.message);
     }
+    if (cli->argument_count >= 3 && strcmp(cli->arguments[0], "--complete") == 0)
+        return complete(cli);
     if (cli->argument_count > 0 && strcmp(cli->arguments[0], "help") == 0) {
         /* "help rollout plan" is "rollout plan --help" */
         memmove(cli->arguments, cli->arguments + 1, (cli->argument_count - 1) * sizeof *cli->arguments);
@@ -58,8 +60,6 @@ static enum cli_exit run(struct cli *cli)
     if (exit == CLI_DONE)
         exit = cli_typed(cli, "watch") ? watch_run(cli) : cli->command->run(cli);
     progress_wipe(&cli->progress);
-    if (cli->client)
-        client_done(cli->client);
     return exit;
 }
 
@@ -81,6 +81,8 @@ int cli_run(int argc, char **argv, FILE *out, FILE *err)
      */
     if (fflush(out) != 0 && errno != EPIPE && exit == CLI_DONE)
         exit = cli_fail(cli, CLI_FAILED, "the output can't be written");
+    if (cli->client)
+        client_done(cli->client);
     arena_done(&cli->arena);
     free(cli);
     return (int)exit;

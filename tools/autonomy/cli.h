@@ -42,6 +42,19 @@ enum flag_type {
     FLAG_CHOICE    /* one of `choices` */
 };
 
+/* What shell completion asks the cluster for. */
+enum names {
+    NAMES_NONE,
+    NAMES_PLANS,
+    NAMES_STAGES,     /* of the plan that --plan-id names */
+    NAMES_RESOURCES,  /* of the target that --target names */
+    NAMES_STRATEGIES, /* likewise, from the table */
+    NAMES_FLAGS,
+    NAMES_CHANGES, /* KEY=VALUE */
+    NAMES_SWITCHES,
+    NAMES_MEMBERS
+};
+
 struct flag {
     const char *name; /* "plan-id"; NULL ends a set */
     enum flag_type type;
@@ -50,6 +63,7 @@ struct flag {
     bool repeat;          /* may be given several times */
     bool blank;           /* an empty text is a value; elsewhere it counts as not given */
     bool optional;        /* the value may be left out; what follows is one if it reads as one */
+    enum names names;     /* what its value names */
     const char *value;    /* what help calls it: "PLAN" */
     const char *choices;  /* CHOICE: "retry|rollback" */
     const char *env;      /* environment variable that stands in for it */
@@ -67,6 +81,7 @@ struct command {
     const struct flag *sets[COMMAND_SETS_MAX]; /* its own flags first, then shared sets; NULL ends */
     const char *positional;                    /* "KEY=VALUE..."; NULL: none */
     uint32_t positional_min, positional_max;
+    enum names names;    /* what they name */
     bool needs_operator; /* refuses to start without an identity */
     const char *detail;  /* a paragraph for help; may be NULL */
     const char *example; /* a line that works */
@@ -118,6 +133,9 @@ const char *args_fold_word(struct arena *arena, const char *text);
 /** Finds the command and its values. @return CLI_DONE with `command` set; CLI_USAGE after a sentence on
  * stderr */
 enum cli_exit args_parse(struct cli *cli, bool *help);
+/** The longest command or group that the arguments begin with. @return where its words end; `words` is "" or
+ * they */
+uint32_t args_find_command(struct cli *cli, const char **words);
 /** Given value, else environment, else fallback, else NULL. The last one given wins. */
 const char *cli_value(const struct cli *cli, const char *name);
 /** Only what was typed. */
@@ -149,6 +167,14 @@ int help_flag_head(char *out, size_t out_bytes, const struct flag *flag);
 bool help_in_group(const char *path, const char *group);
 /** "autonomy: <sentence>" and a line break on stderr. @return `code` */
 enum cli_exit cli_fail(struct cli *cli, enum cli_exit code, const char *format, ...) PRINTF(3, 4);
+
+/** What the first word of several commands stands for; "" for another word. */
+const char *help_word(const char *word);
+
+/* --- complete.c --- */
+
+/** autonomy --complete SHELL LINE [BREAKS]: what may stand where LINE ends. */
+enum cli_exit complete(struct cli *cli);
 
 /* --- man.c: the manual pages, section 1 --- */
 

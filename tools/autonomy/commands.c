@@ -63,7 +63,8 @@ static const struct flag confirmed[] = {
 
 #define PLAN_ROW                                                                                             \
     {                                                                                                        \
-        .name = "plan-id", .type = FLAG_WORD, .required = true, .value = "PLAN", .help = "which plan"        \
+        .name = "plan-id", .type = FLAG_WORD, .required = true, .names = NAMES_PLANS, .value = "PLAN",       \
+        .help = "which plan"                                                                                 \
     }
 #define REASON_ROW(must)                                                                                     \
     {                                                                                                        \
@@ -112,14 +113,19 @@ static const struct flag stuck[] = {{.name = "threshold",
                                      .fallback = "1h",
                                      .help = "without progress for so long"},
                                     {0}};
-static const struct flag gate_approve[] = {
-    PLAN_ROW,
-    {.name = "stage-id", .type = FLAG_WORD, .required = true, .value = "STAGE", .help = "which stage"},
-    REASON_ROW(true),
-    {0}};
+static const struct flag gate_approve[] = {PLAN_ROW,
+                                           {.name = "stage-id",
+                                            .type = FLAG_WORD,
+                                            .required = true,
+                                            .names = NAMES_STAGES,
+                                            .value = "STAGE",
+                                            .help = "which stage"},
+                                           REASON_ROW(true),
+                                           {0}};
 static const struct flag halt[] = {PLAN_ROW,
                                    {.name = "stage-id",
                                     .type = FLAG_WORD,
+                                    .names = NAMES_STAGES,
                                     .value = "STAGE",
                                     .help = "which stage; the current one when absent"},
                                    REASON_ROW(true),
@@ -157,13 +163,14 @@ static const struct flag recover[] = {
     }
 #define STRATEGY_ROW                                                                                         \
     {                                                                                                        \
-        .name = "strategy", .type = FLAG_WORD, .value = "STRATEGY",                                          \
+        .name = "strategy", .type = FLAG_WORD, .names = NAMES_STRATEGIES, .value = "STRATEGY",               \
         .help = "how; the preview lists the valid ones"                                                      \
     }
 static const struct flag rollback_preview[] = {
     TARGET_ROW,
     {.name = "resource",
      .type = FLAG_WORD,
+     .names = NAMES_RESOURCES,
      .value = "R",
      .help = "PLAN or PLAN/STAGE: what would happen to it now (asks the server)"},
     STRATEGY_ROW,
@@ -172,6 +179,7 @@ static const struct flag rollback_execute[] = {
     TARGET_ROW,
     {.name = "resource",
      .type = FLAG_WORD,
+     .names = NAMES_RESOURCES,
      .value = "R",
      .help = "PLAN, PLAN/STAGE, or current for ha_leader_resign"},
     STRATEGY_ROW,
@@ -188,6 +196,7 @@ static const struct flag rollback_execute[] = {
 static const struct flag failover[] = {REASON_ROW(true),
                                        {.name = "target-node",
                                         .type = FLAG_WORD,
+                                        .names = NAMES_MEMBERS,
                                         .value = "NODE",
                                         .help = "who shall lead; the best successor when absent"},
                                        {0}};
@@ -451,6 +460,7 @@ const struct command command_table[] = {
      .run = run_ha_remove,
      .sets = {member_remove, server_write_long, confirmed, output_text},
      .positional = "NAME",
+     .names = NAMES_MEMBERS,
      .positional_min = 1,
      .positional_max = 1,
      .needs_operator = true,
@@ -474,6 +484,7 @@ const struct command command_table[] = {
      .run = run_flags_get,
      .sets = {server_read, watched, output_text},
      .positional = "KEY",
+     .names = NAMES_FLAGS,
      .positional_min = 1,
      .positional_max = 1,
      .example = "autonomy flags get PROMPT_MODE"},
@@ -482,6 +493,7 @@ const struct command command_table[] = {
      .run = run_flags_set,
      .sets = {flags_set, server_write, output_text},
      .positional = "KEY=VALUE...",
+     .names = NAMES_CHANGES,
      .positional_min = 1,
      .positional_max = CLI_POSITIONALS_MAX,
      .detail = "DISABLE_NEW=1 activates that kill switch.",
@@ -491,6 +503,7 @@ const struct command command_table[] = {
      .run = run_flags_define,
      .sets = {flags_define, server_write, output_text},
      .positional = "KEY",
+     .names = NAMES_FLAGS,
      .positional_min = 1,
      .positional_max = 1,
      .example = "autonomy flags define NEW_CART --type bool --default false --safe false"},
@@ -504,6 +517,7 @@ const struct command command_table[] = {
      .run = run_switch_activate,
      .sets = {switch_activate, server_write, output_text},
      .positional = "NAME",
+     .names = NAMES_SWITCHES,
      .positional_min = 1,
      .positional_max = 1,
      .needs_operator = true,
@@ -513,6 +527,7 @@ const struct command command_table[] = {
      .run = run_switch_reset,
      .sets = {switch_reset, server_write, output_text},
      .positional = "NAME",
+     .names = NAMES_SWITCHES,
      .positional_min = 1,
      .positional_max = 1,
      .needs_operator = true,
@@ -523,6 +538,7 @@ const struct command command_table[] = {
      .run = run_switch_define,
      .sets = {switch_define, server_write, output_text},
      .positional = "NAME",
+     .names = NAMES_SWITCHES,
      .positional_min = 1,
      .positional_max = 1,
      .needs_operator = true,

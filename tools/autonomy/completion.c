@@ -1,166 +1,63 @@
-/* Shell completion, printed from the command table: words of commands, then flags, then the choices of a
- * flag. */
+/* Completion scripts for shells. They ask the program what may stand where the cursor is (complete.c), so
+ * they never age. */
 #include <string.h>
 
 #include "tools/autonomy/cli.h"
 
-/* Calls `visit` with every distinct prefix of a command path that has something below it, and what stands
- * below it. */
-static void print_words(FILE *out, const char *group)
-{
-    const char *last = "";
-    size_t last_length = 0, length = strlen(group);
-    for (uint32_t i = 0; i < command_count; i++) {
-        const char *path = command_table[i].path;
-        if (length > 0 && (strncmp(path, group, length) != 0 || path[length] != ' '))
-            continue;
-        const char *word = path + length + (length > 0 ? 1 : 0);
-        size_t word_length = strcspn(word, " ");
-        if (word_length == last_length && strncmp(word, last, word_length) == 0)
-            continue;
-        fprintf(out, "%s%.*s", last_length ? " " : "", (int)word_length, word);
-        last = word;
-        last_length = word_length;
-    }
-}
+static const char bash_script[] =
+    "_autonomy() {\n"
+    "  local IFS=$'\\n'\n"
+    "  COMPREPLY=($(\"${COMP_WORDS[0]}\" --complete bash \"${COMP_LINE:0:COMP_POINT}\" \"$COMP_WORDBREAKS\" "
+    "2>/dev/null))\n"
+    "  if [ \"${COMPREPLY[0]}\" = \":files\" ]; then\n"
+    "    COMPREPLY=()\n"
+    "    compopt -o default +o nospace 2>/dev/null\n"
+    "  fi\n"
+    "}\n"
+    "complete -o nospace -F _autonomy autonomy\n";
 
-static bool group_seen(uint32_t row, size_t length)
-{
-    for (uint32_t i = 0; i < row; i++)
-        if (strncmp(command_table[i].path, command_table[row].path, length) == 0 &&
-            command_table[i].path[length] == ' ')
-            return true;
-    return false;
-}
+static const char zsh_script[] =
+    "#compdef autonomy\n"
+    "_autonomy() {\n"
+    "  local -a closed open\n"
+    "  local value what\n"
+    "  while IFS=$'\\t' read -r value what; do\n"
+    "    case $value in\n"
+    "      :files) _files; return ;;\n"
+    "      *[=/]) open+=(\"${value//:/\\\\:}:$what\") ;;\n"
+    "      *) closed+=(\"${value//:/\\\\:}:$what\") ;;\n"
+    "    esac\n"
+    "  done < <(\"${words[1]}\" --complete zsh \"${(j: :)words[1,CURRENT-1]} $PREFIX\" 2>/dev/null)\n"
+    "  (( $#closed )) && _describe -t values value closed\n"
+    "  (( $#open )) && _describe -t values value open -S ''\n"
+    "}\n"
+    "if [ \"$funcstack[1]\" = _autonomy ]; then\n"
+    "  _autonomy \"$@\"\n"
+    "else\n"
+    "  compdef _autonomy autonomy\n"
+    "fi\n";
 
-/* Runs over all groups: "rollout", "rollout plan", ... each once. */
-static void each_group(FILE *out, void (*print)(FILE *out, const char *group))
-{
-    for (uint32_t i = 0; i < command_count; i++) {
-        const char *path = command_table[i].path;
-        for (const char *blank = strchr(path, ' '); blank; blank = strchr(blank + 1, ' ')) {
-            size_t length = (size_t)(blank - path);
-            char group[64];
-            if (group_seen(i, length) || length >= sizeof group)
-                continue;
-            memcpy(group, path, length);
-            group[length] = '\0';
-            print(out, group);
-        }
-    }
-}
-
-static void print_flags(FILE *out, const struct command *command)
-{
-    const struct flag *flag;
-    for (uint32_t i = 0; (flag = command_flag_at(command, i)); i++)
-        fprintf(out, "--%s ", flag->name);
-    fputs("--help", out);
-}
-
-static void bash_group(FILE *out, const char *group)
-{
-    fprintf(out, "    \"%s\") words=\"", group);
-    print_words(out, group);
-    fputs("\" ;;\n", out);
-}
-
-/* The body of bash's function; zsh runs it through bashcompinit. */
-static void bash_script(FILE *out)
-{
-    fputs("_autonomy() {\n"
-          "  local current=\"${COMP_WORDS[COMP_CWORD]}\" previous=\"${COMP_WORDS[COMP_CWORD-1]}\" path=\"\" "
-          "words=\"\" i\n"
-          "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
-          "    case \"${COMP_WORDS[i]}\" in -*) break ;; esac\n"
-          "    path=\"${path:+$path }${COMP_WORDS[i]}\"\n"
-          "  done\n"
-          "  case \"$path $previous\" in\n",
-          out);
-    for (uint32_t c = 0; c < command_count; c++) {
-        const struct flag *flag;
-        for (uint32_t i = 0; (flag = command_flag_at(&command_table[c], i)); i++) {
-            if (!flag->choices)
-                continue;
-            fprintf(out, "    \"%s --%s\") words=\"", command_table[c].path, flag->name);
-            for (const char *at = flag->choices; *at; at++)
-                fputc(*at == '|' ? ' ' : *at, out);
-            fputs("\" ;;\n", out);
-        }
-    }
-    fputs("  esac\n"
-          "  if [ -n \"$words\" ]; then COMPREPLY=($(compgen -W \"$words\" -- \"$current\")); return; fi\n"
-          "  case \"$path\" in\n    \"\") words=\"",
-          out);
-    print_words(out, "");
-    fputs("\" ;;\n", out);
-    each_group(out, bash_group);
-    for (uint32_t c = 0; c < command_count; c++) {
-        fprintf(out, "    \"%s\"*) words=\"", command_table[c].path);
-        print_flags(out, &command_table[c]);
-        fputs("\" ;;\n", out);
-    }
-    fputs("  esac\n"
-          "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
-          "}\n"
-          "complete -o default -F _autonomy autonomy\n",
-          out);
-}
-
-static void fish_group(FILE *out, const char *group)
-{
-    fprintf(out, "complete -c autonomy -n '__autonomy_at \"%s\"' -f -a '", group);
-    print_words(out, group);
-    fputs("'\n", out);
-}
-
-static void fish_script(FILE *out)
-{
-    fputs("function __autonomy_at\n"
-          "  set -l words (commandline -opc)\n"
-          "  set -e words[1]\n"
-          "  test \"$words\" = \"$argv[1]\"\n"
-          "end\n"
-          "function __autonomy_in\n"
-          "  set -l words (commandline -opc)\n"
-          "  set -e words[1]\n"
-          "  string match -q -- \"$argv[1]*\" \"$words\"\n"
-          "end\n"
-          "complete -c autonomy -n '__autonomy_at \"\"' -f -a '",
-          out);
-    print_words(out, "");
-    fputs("'\n", out);
-    each_group(out, fish_group);
-    for (uint32_t c = 0; c < command_count; c++) {
-        const struct flag *flag;
-        for (uint32_t i = 0; (flag = command_flag_at(&command_table[c], i)); i++) {
-            fprintf(out, "complete -c autonomy -n '__autonomy_in \"%s\"' -l %s", command_table[c].path,
-                    flag->name);
-            if (flag->letter)
-                fprintf(out, " -s %c", flag->letter);
-            if (flag->choices) {
-                fputs(" -x -a '", out);
-                for (const char *at = flag->choices; *at; at++)
-                    fputc(*at == '|' ? ' ' : *at, out);
-                fputc('\'', out);
-            } else if (flag->type != FLAG_SWITCH)
-                fputs(flag->type == FLAG_PATH ? " -r -F" : " -x", out);
-            fputc('\n', out);
-        }
-    }
-}
+static const char fish_script[] = "function __autonomy_complete\n"
+                                  "  set -l program (commandline -opc)[1]\n"
+                                  "  set -l found ($program --complete fish (commandline -cp) 2>/dev/null)\n"
+                                  "  if test \"$found[1]\" = ':files'\n"
+                                  "    __fish_complete_path (commandline -ct)\n"
+                                  "  else\n"
+                                  "    printf '%s\\n' $found\n"
+                                  "  end\n"
+                                  "end\n"
+                                  "complete -c autonomy -f -a '(__autonomy_complete)'\n";
 
 enum cli_exit run_completion(struct cli *cli)
 {
+    static const struct {
+        const char *shell, *script;
+    } scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
     const char *shell = cli->positional[0];
-    if (strcmp(shell, "bash") == 0)
-        bash_script(cli->out);
-    else if (strcmp(shell, "zsh") == 0) {
-        fputs("#compdef autonomy\nautoload -U +X bashcompinit && bashcompinit\n", cli->out);
-        bash_script(cli->out);
-    } else if (strcmp(shell, "fish") == 0)
-        fish_script(cli->out);
-    else
-        return cli_fail(cli, CLI_USAGE, "there is completion for bash, zsh and fish, not for \"%s\"", shell);
-    return CLI_DONE;
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++)
+        if (strcmp(scripts[i].shell, shell) == 0) {
+            fputs(scripts[i].script, cli->out);
+            return CLI_DONE;
+        }
+    return cli_fail(cli, CLI_USAGE, "there is completion for bash, zsh and fish, not for \"%s\"", shell);
 }

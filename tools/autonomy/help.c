@@ -109,6 +109,14 @@ void help_group(FILE *out, const char *group)
         fputs(EXIT_CODES "\n", out);
 }
 
+const char *help_word(const char *word)
+{
+    for (const struct command_group *group = command_groups; group->word; group++)
+        if (strcmp(group->word, word) == 0)
+            return group->summary;
+    return "";
+}
+
 static void markdown_command(FILE *out, const struct command *command)
 {
     const struct flag *flag;

@@ -29,9 +29,9 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, init-system-helpers (>= 1.54)")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "bash-completion, man-db")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "control plane for rollouts, kill switches and flags
-A cluster of autonomyd nodes replicates rollout plans, kill switches, flags and
-a hash-chained audit trail through Raft, and acts on them: failover and rollback
-are commands of the log, so that they happen once and leave a record.
+A cluster of autonomyd nodes replicates rollout plans, kill switches, flags
+and a hash-chained audit trail through Raft, and acts on them: failover and
+rollback are commands of the log, so that they happen once and leave a record.
 
 This package has the node, autonomyd, as a systemd service, and the operator's
 command line, autonomy.")

@@ -147,6 +147,10 @@ static void on_frame(void *context, uint64_t from, const char *address, struct s
         if (!self->snapshots.state_lost)
             engine_receive(self->engine, &message, address, false);
         break;
+    case MESSAGE_APPEND_RESULT:
+        contact_space(&self->contact, from, engine_says_full(&message));
+        engine_receive(self->engine, &message, address, self->disk_full);
+        break;
     default:
         engine_receive(self->engine, &message, address, self->disk_full);
     }

@@ -32,6 +32,9 @@
 /** A leader whose own disk takes nothing for so many election timeouts hands over: it can't apply what others
  * commit (R2). */
 #define DRIVE_STALL_TIMEOUTS          3u
+/** A leader whose disk has been full for so many hands over when a majority of the voters has space; else it
+ * refuses writes. */
+#define DRIVE_FULL_TIMEOUTS           3u
 /** Again after the store was busy or full. */
 #define DRIVE_BUSY_MS                 5u
 /** Submitted proposals of a lost leadership wait so many election timeouts for their fate. */
@@ -109,7 +112,8 @@ struct consensus {
     uint64_t announce_ms;           /* CONSENSUS_NEVER: followers know what is committed */
     uint64_t mark_index;
     bool disk_full;
-    bool reading; /* entries to apply are read from the disk */
+    uint64_t full_ms; /* since when, or when a successor was last looked for */
+    bool reading;     /* entries to apply are read from the disk */
     struct entry *read_entries;
     uint32_t read_count;
     uint64_t uncommitted_bytes; /* submitted since the last commit, roughly */
@@ -156,6 +160,8 @@ uint64_t apply_limit(const struct consensus *self); /* R2 */
 void handover_progress(struct consensus *self);
 /** Hands over when our own disk stands still. */
 void handover_watch_disk(struct consensus *self);
+/** Hands over when our own disk is full and a majority has space. */
+void handover_watch_space(struct consensus *self);
 void handover_fail(struct consensus *self, enum error_code code, const char *reason);
 
 /* membership.c */

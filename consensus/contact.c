@@ -125,6 +125,13 @@ void contact_peer_event(struct contact *self, uint64_t node_id, enum wire_peer_e
         peer->connected = event == WIRE_PEER_UP;
 }
 
+void contact_space(struct contact *self, uint64_t from, bool disk_full)
+{
+    struct contact_peer *peer = find(self, from);
+    if (peer)
+        peer->disk_full = disk_full;
+}
+
 bool contact_recent(const struct contact *self, uint64_t node_id, uint64_t now_ms)
 {
     const struct contact_peer *peer = contact_find(self, node_id);

@@ -33,6 +33,7 @@ struct contact {
         bool moved;
         uint64_t heard_ms; /* 0: never */
         int64_t wall_offset_ms;
+        bool disk_full; /* as it said last */
     } peers[CONTACT_PEERS_MAX];
     uint32_t peer_count;
     uint64_t lost_ms; /* when contact with a majority was lost; 0: there is contact */
@@ -50,6 +51,7 @@ void contact_members(struct contact *self, const struct configuration *configura
 bool contact_heard(struct contact *self, uint64_t from, const char *address, uint64_t now_ms);
 void contact_clock(struct contact *self, uint64_t from, int64_t wall_offset_ms);
 void contact_peer_event(struct contact *self, uint64_t node_id, enum wire_peer_event event);
+void contact_space(struct contact *self, uint64_t from, bool disk_full);
 const struct contact_peer *contact_find(const struct contact *self, uint64_t node_id); /* NULL: unknown */
 /** Heard within the last election timeout; ourselves always. */
 bool contact_recent(const struct contact *self, uint64_t node_id, uint64_t now_ms);

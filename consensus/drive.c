@@ -82,6 +82,14 @@ static bool can_submit(const struct consensus *self)
            self->uncommitted_bytes < DRIVE_UNCOMMITTED_BYTES_MAX;
 }
 
+static void note_space(struct consensus *self, bool full)
+{
+    if (full && !self->disk_full)
+        self->full_ms = consensus_now(self);
+    self->disk_full = full;
+    engine_space(self->engine, full);
+}
+
 /* Submits one group of what waits. */
 static void submit_group(struct consensus *self)
 {
@@ -90,7 +98,7 @@ static void submit_group(struct consensus *self)
     uint32_t count = proposals_group(&self->proposals, self->group, &bytes);
     if (log_space_low(self->log, log_queued_bytes(self->log) * 4 + bytes)) {
         struct error error = {0};
-        self->disk_full = true;
+        note_space(self, true);
         error_set(&error, ERROR_NO_SPACE, "the disk is full: writes are refused until there is space again");
         proposals_refuse(&self->proposals, &error);
         return;
@@ -148,7 +156,7 @@ static void look_at_space(struct consensus *self)
         return;
     self->space_ms = now_ms + DRIVE_SPACE_MS;
     log_tick(self->log);
-    self->disk_full = log_space_low(self->log, log_queued_bytes(self->log) * 4);
+    note_space(self, log_space_low(self->log, log_queued_bytes(self->log) * 4));
 }
 
 static void note_mark(struct consensus *self)
@@ -178,6 +186,7 @@ static void one_round(struct consensus *self, bool *changed)
         return; /* look again first */
     membership_progress(self);
     handover_watch_disk(self);
+    handover_watch_space(self);
     handover_progress(self);
     snapshot_progress(self);
     confirm_progress(self);

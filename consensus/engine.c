@@ -348,6 +348,16 @@ static void persist_entries(struct engine *self, const struct raft_update *updat
         raft_free(update->entries.batch[0].batch);
 }
 
+void engine_space(struct engine *self, bool full)
+{
+    self->disk_full = full;
+}
+
+bool engine_says_full(const struct message *append_result)
+{
+    return append_result->append_result.capacity == ENGINE_CAPACITY_FULL;
+}
+
 int engine_step(struct engine *self, struct raft_event *event, struct raft_update *update)
 {
     CHECK(!self->stepping, "a step inside a step");
@@ -355,7 +365,7 @@ int engine_step(struct engine *self, struct raft_event *event, struct raft_updat
     uint64_t commit_before = event->type == RAFT_START ? 0 : raft_commit_index(&self->raft);
     memset(update, 0, sizeof *update);
     event->time = engine_now(self);
-    event->capacity = ENGINE_CAPACITY;
+    event->capacity = self->disk_full ? ENGINE_CAPACITY_FULL : ENGINE_CAPACITY;
     int code = raft_step(&self->raft, event, update);
     if (code == 0) {
         persist_term(self);

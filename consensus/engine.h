@@ -80,6 +80,10 @@ void engine_receive(struct engine *self, const struct message *message, const ch
 /** On a leader: tells the commit index to followers that have the entries and don't know yet that they are
  * committed. libraft would do so with the next entries or heartbeat. */
 void engine_announce(struct engine *self);
+/** Whether this node's disk is full: told to the leader with each answer to an append. */
+void engine_space(struct engine *self, bool full);
+/** What an answer to an append says of its sender's disk. */
+bool engine_says_full(const struct message *append_result);
 /** The log synced something: claims it (R3). */
 void engine_synced(struct engine *self);
 

@@ -25,6 +25,7 @@
 #define ENGINE_SILENT_HEARTBEATS   4u
 /* What libraft may believe of our disk: we guard it ourselves. */
 #define ENGINE_CAPACITY            0xffffu
+#define ENGINE_CAPACITY_FULL       1u /* 0 would mean that nothing is told */
 
 /* Old entries that a worker reads for one follower; one at a time for each. */
 struct engine_read {
@@ -45,6 +46,7 @@ struct engine {
     bool open; /* `raft` is initialised */
     bool stepping;
     bool failed;
+    bool disk_full; /* to be told */
     struct error failure;
     uint64_t now_ms;          /* of the last step; never falls */
     uint64_t last_timeout_ms; /* of the last RAFT_TIMEOUT */

@@ -37,8 +37,16 @@ void handover_fail(struct consensus *self, enum error_code code, const char *rea
     finish(self, 0, 0, &error);
 }
 
-/* The most up-to-date voter in contact; 0: none within the bound. */
-static uint64_t choose(const struct consensus *self)
+static bool is_full(const struct consensus *self, uint64_t node_id)
+{
+    const struct contact_peer *peer = contact_find(&self->contact, node_id);
+
+    return peer != NULL && peer->disk_full;
+}
+
+/* The most up-to-date voter in contact; 0: none within the bound. One that refuses entries for want of space
+ * would refuse writes as a leader. */
+static uint64_t choose(const struct consensus *self, bool with_space)
 {
     const struct configuration *configuration = self->seen.configuration;
     uint64_t last = log_last_index(self->log), best = 0, best_match = 0;
@@ -46,7 +54,8 @@ static uint64_t choose(const struct consensus *self)
     for (uint32_t i = 0; i < configuration->count; i++) {
         const struct configuration_member *member = &configuration->members[i];
         if (member->role != MEMBER_VOTER || member->node_id == self->identity.node_id ||
-            !contact_recent(&self->contact, member->node_id, consensus_now(self)))
+            !contact_recent(&self->contact, member->node_id, consensus_now(self)) ||
+            (with_space && is_full(self, member->node_id)))
             continue;
         uint64_t match = engine_match_index(self->engine, member->node_id);
         if (match + CONSENSUS_LAG_ENTRIES_MAX >= last && (best == 0 || match > best_match)) {
@@ -86,7 +95,9 @@ enum error_code consensus_transfer(struct consensus *self, uint64_t node_id, tra
     if (self->handover.phase != HANDOVER_NONE)
         return error_set(error, ERROR_CONFLICT, "leadership is being handed to node %016" PRIx64 " already",
                          self->handover.successor);
-    uint64_t successor = node_id == 0 ? choose(self) : node_id;
+    uint64_t successor = node_id != 0 ? node_id : choose(self, true);
+    if (successor == 0)
+        successor = choose(self, false);
     if (successor == 0)
         return error_set(error, ERROR_CONFLICT,
                          "no other voter is in contact and within %u entries of the log's end",
@@ -130,6 +141,37 @@ void handover_watch_disk(struct consensus *self)
     if (now_ms < self->stall_ms + bound_ms || !consensus_ready(self) || self->handover.phase != HANDOVER_NONE)
         return;
     self->stall_ms = now_ms; /* when nobody can take over: not again at once */
+    enum error_code code = consensus_transfer(self, 0, nobody_asked, NULL, NULL);
+    (void)code;
+}
+
+/* Could another leader commit? Whoever is full takes no entries, and we are. */
+static bool others_have_space(const struct consensus *self)
+{
+    const struct configuration *configuration = self->seen.configuration;
+    uint32_t voters = 0, with_space = 0;
+
+    for (uint32_t i = 0; i < configuration->count; i++) {
+        const struct configuration_member *member = &configuration->members[i];
+        if (member->role != MEMBER_VOTER)
+            continue;
+        voters++;
+        if (member->node_id != self->identity.node_id && !is_full(self, member->node_id) &&
+            contact_recent(&self->contact, member->node_id, consensus_now(self)))
+            with_space++;
+    }
+    return with_space > voters / 2;
+}
+
+void handover_watch_space(struct consensus *self)
+{
+    uint64_t now_ms = consensus_now(self);
+    uint64_t bound_ms = (uint64_t)DRIVE_FULL_TIMEOUTS * self->options.election_timeout_ms;
+
+    if (!self->disk_full || !consensus_ready(self) || self->handover.phase != HANDOVER_NONE ||
+        now_ms < self->full_ms + bound_ms || !others_have_space(self))
+        return;
+    self->full_ms = now_ms; /* when it fails: not again at once */
     enum error_code code = consensus_transfer(self, 0, nobody_asked, NULL, NULL);
     (void)code;
 }

@@ -393,6 +393,8 @@ void change_start(struct service *self, struct span command, uint64_t deadline_m
         change_fail(change, ERROR_BUSY, "too many changes wait for their outcome; retry later");
     else if (atomic_load(&self->failed))
         change_fail(change, ERROR_UNAVAILABLE, "this node has failed and is about to exit");
+    else if (!forwarded && self->now.disk_full && !leads(self)) /* it takes no entries: it could not answer */
+        change_fail(change, ERROR_NO_SPACE, "the disk of this node is full: ask another one");
     else
         change_advance(change);
 }

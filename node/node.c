@@ -127,6 +127,19 @@ void node_on_sweep(uv_timer_t *handle)
     stop_progress(self);
 }
 
+static void note_space(struct node *self)
+{
+    bool full = self->service.now.disk_full;
+    if (full && !self->disk_full)
+        log_error("node", "the disk is full",
+                  "data_dir=%s leads=%s go_on=\"make space: until then this node %s\"",
+                  self->service.config->data_dir, leads(&self->service) ? "yes" : "no",
+                  "takes no entries and refuses writes; a leader hands over while a majority has space");
+    else if (!full && self->disk_full)
+        log_info("node", "there is space again", "data_dir=%s", self->service.config->data_dir);
+    self->disk_full = full;
+}
+
 void node_on_publish(uv_timer_t *handle)
 {
     struct node *self = handle->data;
@@ -135,6 +148,7 @@ void node_on_publish(uv_timer_t *handle)
     if (!founding_asks(self->founding))
         joining_turn(self->service.joining);
     flush_sometimes(&self->service);
+    note_space(self);
     supervisor_turn(&self->supervisor, &self->service);
 }
 

@@ -33,6 +33,7 @@ struct node {
         turn_idle_ns; /* when the last turn ended, and how long the loop had slept by then */
     _Atomic bool watchdog_ends;
     struct supervisor supervisor;
+    bool disk_full; /* as it was logged */
 };
 
 /* node.c */

@@ -2,6 +2,7 @@
 """Bad input and faults against real nodes: a clear error each time, and nothing acknowledged is lost."""
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -220,14 +221,7 @@ def test_full_disk_refuses_writes_keeps_reads_and_recovers():
         with Cluster(1, folder=mount / "cluster", extra="reserve_bytes: 33554432\n") as cluster:
             node = cluster.nodes[0]
             assert define(node, "before").status == 201
-            filler = mount / "filler"
-            with open(filler, "wb") as f:
-                try:
-                    while True:
-                        f.write(b"\0" * (1 << 20))
-                        f.flush()
-                except OSError:
-                    pass
+            filler = fill(mount)
             acknowledged, refused = [], wait_full(node)
             acknowledged += refused[1]
             assert refused[0].status == 507, refused[0]
@@ -243,6 +237,50 @@ def test_full_disk_refuses_writes_keeps_reads_and_recovers():
     finally:
         subprocess.run(["umount", str(mount)], check=False)
         mount.rmdir()
+
+
+def fill(folder):
+    """Until nothing more goes into its file system. The file."""
+    filler = folder / "filler"
+    with open(filler, "wb") as f:
+        try:
+            while True:
+                f.write(b"\0" * (1 << 20))
+                f.flush()
+        except OSError:
+            pass
+    return filler
+
+
+def test_leader_with_a_full_disk_hands_over_and_the_cluster_writes_on():
+    cluster = Cluster(3, extra="reserve_bytes: 33554432\n")
+    node = cluster.nodes[0]
+    run = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", str(node.folder)], capture_output=True, text=True, check=False)
+    if run.returncode:
+        shutil.rmtree(cluster.folder)
+        raise Skip(f"a small file system can't be mounted here: {run.stderr.strip()}")
+    try:
+        node.configure("reserve_bytes: 33554432\n")
+        with cluster:
+            if cluster.wait_leader() is not node:
+                wait_for("its office", lambda: cluster.wait_leader().ask("POST", "/v1/ha/failover", {"reason": "test", "target_node": node.name}).status == 200)
+            assert define(cluster.wait_leader(), "before").status == 201
+            filler = fill(node.folder)
+            leader = cluster.wait_leader(other_than=node)
+            assert define(leader, "meanwhile").status == 201, "two of three have space"
+            refused = define(node, "refused", timeout_s=10)
+            assert refused.status == 507, refused
+            assert node.ask("GET", "/v1/flags/before?consistency=stale").status == 200
+            assert "the disk is full" in node.log()
+            filler.unlink()
+            wait_for("the full one to take writes again", lambda: define(node, "after").status in (200, 201))
+            cluster.wait_equal()
+            for key in ("before", "meanwhile", "after"):
+                assert leader.ask("GET", f"/v1/flags/{key}").status == 200, key
+            assert leader.ask("GET", "/v1/flags/refused").status == 404, "what was refused did not happen"
+    finally:
+        subprocess.run(["umount", str(node.folder)], check=False)
+        shutil.rmtree(cluster.folder, ignore_errors=True)
 
 
 def wait_full(node):

@@ -596,6 +596,47 @@ static void full_disk_refuses_writes_until_there_is_space(void **state)
     done(cluster);
 }
 
+static const char *folder_of(uint32_t node)
+{
+    static const char *const folders[] = {"/node0", "/node1", "/node2"};
+    return folders[node];
+}
+
+/* Goal: a leader with a full disk hands over while a majority of the others has space, and stays when none
+ * has: another one could commit nothing, and would lose the reads too.
+ * Method: the leader's disk alone is full; then also one of the others. */
+static void leader_with_a_full_disk_hands_over_to_a_majority_with_space(void **state)
+{
+    struct cluster_options options = {.seed = 3, .keep_order = true, .reserve_bytes = 1 << 20};
+    struct cluster *cluster = cluster_new(&options);
+
+    (void)state;
+    cluster_form(cluster, 3);
+    uint32_t full = cluster_await_leader(cluster, 1000);
+    fake_disk_space(folder_of(full), 4096);
+    cluster_run(cluster, 2 * ELECTION_TIMEOUT_MS);
+    assert_int_equal(cluster_leader(cluster), (int)full);
+    cluster_run(cluster, 3 * ELECTION_TIMEOUT_MS);
+    uint32_t next = cluster_await_leader(cluster, 2000), third = 3 - full - next;
+    assert_int_not_equal(next, full);
+    uint64_t id = cluster_propose(cluster, next);
+    cluster_run(cluster, 1000);
+    assert_int_equal(cluster_fate(cluster, id), CLUSTER_DONE);
+    fake_disk_space(folder_of(next), 4096);
+    uint64_t term = cluster_status(cluster, next).term;
+    cluster_run(cluster, 20 * ELECTION_TIMEOUT_MS);
+    assert_int_equal(cluster_leader(cluster), (int)next);
+    assert_int_equal(cluster_status(cluster, next).term, term);
+    assert_int_equal(cluster_propose(cluster, next), 0);
+    fake_disk_space(folder_of(full), UINT64_MAX);
+    cluster_run(cluster, 5 * ELECTION_TIMEOUT_MS);
+    assert_int_not_equal(cluster_await_leader(cluster, 2000), next);
+    fake_disk_space(folder_of(next), UINT64_MAX);
+    fake_disk_space(folder_of(third), UINT64_MAX);
+    assert_true(cluster_settle(cluster, 5000));
+    done(cluster);
+}
+
 /* Goal: closing answers all that waits, each once.
  * Method: a submitted and a waiting proposal on a leader whose disk and peers stand still. */
 static void closing_answers_everything(void **state)
@@ -643,6 +684,7 @@ int main(void)
         cmocka_unit_test(failed_sync_stops_the_node),
         cmocka_unit_test(leader_with_a_stalled_disk_hands_over),
         cmocka_unit_test(full_disk_refuses_writes_until_there_is_space),
+        cmocka_unit_test(leader_with_a_full_disk_hands_over_to_a_majority_with_space),
         cmocka_unit_test(closing_answers_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

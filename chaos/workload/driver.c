@@ -133,7 +133,8 @@ static void attempt_ended(struct client *client, enum attempt attempt, const jso
     }
     if (attempt == ATTEMPT_UNKNOWN || (status != 503 && status != 507 && attempt == ATTEMPT_ANSWERED))
         operation->unknown = true;
-    bool over = now_ns() > operation->begin_ns + PATIENCE_MS * MS;
+    uint64_t patience_ms = client->driver->patience_ms > 0 ? client->driver->patience_ms : PATIENCE_MS;
+    bool over = now_ns() > operation->begin_ns + patience_ms * MS;
     bool enough = !operation->unknown && driver_random(client->driver, 3) == 0;
     if (write && !operation->once && !over && !enough) {
         again(client);

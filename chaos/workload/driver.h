@@ -26,7 +26,9 @@
 #define PATH_BYTES       256u
 #define BODY_BYTES_MAX   8192u      /* of a request */
 #define ANSWER_BYTES_MAX (4u << 20) /* of an answer, or of events that are not read yet */
-#define PATIENCE_MS      15000u     /* an operation is repeated for so long; then it stays unknown */
+#define PATIENCE_MS                                                                                          \
+    15000u /* unless driver.patience_ms says otherwise: an operation is repeated so long, then it stays      \
+              unknown */
 
 struct driver;
 struct client;
@@ -120,8 +122,9 @@ struct driver {
     struct client clients[CLIENTS_MAX];
     uint32_t clients_count;
     uint64_t random;
-    char run[16];      /* in the names of everything this run makes */
-    uint64_t pause_ns; /* mean time between two operations of a client */
+    char run[16];         /* in the names of everything this run makes */
+    uint64_t patience_ms; /* 0: PATIENCE_MS */
+    uint64_t pause_ns;    /* mean time between two operations of a client */
     uint32_t registers, accounts, switches;
     uint64_t plans;    /* made so far */
     bool final;        /* the load is over: last reads */

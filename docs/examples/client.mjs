@@ -26,8 +26,8 @@ function nextNode() {
   return sleep(200);
 }
 
-// The answer of whichever node gives one. No answer, 503 (nothing happened) and 504 (it may have happened) go on to the next node. All
-// attempts at a change carry the same Idempotency-Key: it happens once, and whoever asks again gets the first answer.
+// The answer of whichever node gives one. No answer, 503 and 507 (nothing happened) and 504 (it may have happened) go on to the next
+// node. All attempts at a change carry the same Idempotency-Key: it happens once, and whoever asks again gets the first answer.
 async function ask(method, path, body, key = randomUUID(), timeoutMs = 10_000) {
   const headers = { "X-Autonomy-Operator": operator };
   if (method !== "GET") headers["Idempotency-Key"] = key;
@@ -39,7 +39,7 @@ async function ask(method, path, body, key = randomUUID(), timeoutMs = 10_000) {
       const answer = await fetch(nodes[0] + path, { method, headers, signal, body: body && JSON.stringify(body) });
       const json = answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : { title: answer.statusText };
       if (answer.ok) return json;
-      if (answer.status !== 503 && answer.status !== 504) throw new Refused(`${json.code}: ${json.detail ?? json.title}`);
+      if (![503, 504, 507].includes(answer.status)) throw new Refused(`${json.code}: ${json.detail ?? json.title}`);
       why = json.detail;
     } catch (error) {
       if (error instanceof Refused) throw error;

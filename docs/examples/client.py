@@ -51,8 +51,8 @@ def open_url(node, method, path, body=None, key=None, timeout_s=10, **headers):
 def ask(method, path, body=None, key=None, timeout_s=10):
     """The answer of whichever node gives one.
 
-    No answer, 503 (nothing happened) and 504 (it may have happened) go on to the next node. All attempts at a change carry the same
-    Idempotency-Key: it happens once, and whoever asks again gets the first answer.
+    No answer, 503 and 507 (nothing happened) and 504 (it may have happened) go on to the next node. All attempts at a change carry
+    the same Idempotency-Key: it happens once, and whoever asks again gets the first answer.
     """
     if method != "GET":
         key = key or uuid.uuid4().hex
@@ -63,7 +63,7 @@ def ask(method, path, body=None, key=None, timeout_s=10):
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             text = error.read()
-            if error.code not in (503, 504):
+            if error.code not in (503, 504, 507):
                 problem = {"title": error.reason, "detail": None, "code": None, "status": error.code}
                 raise Refused({**problem, **json.loads(text)} if "json" in error.headers["Content-Type"] else problem) from error
             why = text.decode()

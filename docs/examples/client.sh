@@ -23,9 +23,9 @@ next_node() {
     sleep 0.2
 }
 
-# ask METHOD PATH [BODY] [TIMEOUT_S]: leaves the answer of whichever node gives one in $answer. No answer, 503 (nothing happened) and
-# 504 (it may have happened) go on to the next node. All attempts at a change carry the same Idempotency-Key: it happens once, and
-# whoever asks again gets the first answer.
+# ask METHOD PATH [BODY] [TIMEOUT_S]: leaves the answer of whichever node gives one in $answer. No answer, 503 and 507 (nothing
+# happened) and 504 (it may have happened) go on to the next node. All attempts at a change carry the same Idempotency-Key: it happens
+# once, and whoever asks again gets the first answer.
 ask() {
     local method=$1 path=$2 body=${3:-} timeout_s=${4:-10} status key end=$((SECONDS + patience_s)) options=()
     key=$(cat /proc/sys/kernel/random/uuid)
@@ -36,7 +36,7 @@ ask() {
             -H "X-Autonomy-Operator: $operator" "${options[@]}") || status=000
         case $status in
         2??) return 0 ;;
-        000 | 503 | 504) ;;
+        000 | 503 | 504 | 507) ;;
         *) jq -r '"\(.code): \(.detail)"' "$answer" >&2 || cat "$answer" >&2; exit 1 ;;
         esac
         if [ "$SECONDS" -gt "$end" ]; then

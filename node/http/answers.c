@@ -226,7 +226,7 @@ static const struct field problem_fields[] = {
     SHAPE_TEXT("phase", .help = "of the plan", OR_LEFT_OUT),
     SHAPE_TEXT("stage_phase", OR_LEFT_OUT),
     SHAPE_TEXT("state", .help = "of the node in the plan", OR_LEFT_OUT),
-    SHAPE_TEXT("version", .help = "what is there now", OR_LEFT_OUT),
+    SHAPE_COUNT("version", .help = "of the flag, now", OR_LEFT_OUT),
     SHAPE_TEXT("wanted_version", OR_LEFT_OUT),
     SHAPE_WORD("flag_type", flag_type_names, OR_LEFT_OUT),
     SHAPE_TEXT("command", .help = "what to do instead", OR_LEFT_OUT),

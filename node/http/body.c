@@ -23,6 +23,14 @@ static bool parse_body(struct request *request)
     struct error error = {0};
     const char *type = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Content-Type");
     enum error_code code = ERROR_OK;
+    const char *coding =
+        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Content-Encoding");
+    if (coding != NULL && strcasecmp(coding, "identity") != 0) {
+        answer_header(request, "Accept-Encoding", "identity");
+        problem_answer(request, 415, "unsupported_media_type",
+                       "bodies are taken as they are, without a Content-Encoding");
+        return false;
+    }
     if (request->body.length == 0) {
         request->json = json_object();
     } else if (type != NULL && media_type_is(type, "application/json")) {

@@ -118,6 +118,10 @@ void flow_change_answer(struct request *request)
     json_t *type_of_flag = json_object_get(fields, "type"); /* of a problem `type` is its kind */
     if (type_of_flag != NULL)
         json_object_set(fields, "flag_type", type_of_flag);
+    uint64_t version;
+    if (outcome->code == RESULT_VERSION_MISMATCH &&
+        parse_u64(json_string_value(json_object_get(fields, "version")), INT64_MAX, &version))
+        json_object_set_new(fields, "version", json_integer((json_int_t)version)); /* as the flag shows it */
     const char *detail = json_string_value(json_object_get(fields, "detail"));
     char *text = arena_printf(&request->arena, "%s", detail != NULL ? detail : result_name(outcome->code));
     problem_members(request, status, result_name(outcome->code), text, fields);
@@ -223,10 +227,21 @@ static void read_somewhere(struct request *request)
         read_now(request);
 }
 
+/* Whoever only wants to look need not wait for a leader. */
+static void unconfirmed(struct request *request)
+{
+    struct outcome *outcome = &request->outcome;
+    const size_t used = strlen(outcome->message);
+    if (used > 0 && (outcome->error == ERROR_UNAVAILABLE || outcome->error == ERROR_TIMEOUT))
+        snprintf(outcome->message + used, sizeof(outcome->message) - used,
+                 "; consistency=stale answers from what this node has");
+    outcome_problem(request);
+}
+
 static void read_confirmed(struct request *request)
 {
     if (request->outcome.error != ERROR_OK)
-        outcome_problem(request);
+        unconfirmed(request);
     else
         read_somewhere(request);
 }
@@ -262,7 +277,14 @@ void flow_read(struct request *request)
         problem_error(request, &error);
         return;
     }
-    if (request_query(request, "index") != NULL && wait_ms > 0)
+    const bool waits = request_query(request, "wait") != NULL;
+    if (waits != (request_query(request, "index") != NULL)) {
+        problem_answer(request, 422, "invalid_field",
+                       "%s: a long poll takes both, index (of the answer you have) and wait (how long)",
+                       waits ? "wait" : "index");
+        return;
+    }
+    if (waits)
         request_wait(request, index, service_now_ms(request->service) + wait_ms, read_waited);
     else
         read_fresh(request);

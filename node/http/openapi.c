@@ -204,7 +204,7 @@ static const struct status_row statuses[] = {
     {501, "The body comes in a transfer coding other than chunked."},
     {503, "No leader, no quorum, or a queue is full: nothing happened. Repeat."},
     {504, "The outcome is unknown: repeat under the same Idempotency-Key."},
-    {507, "The disk is full: nothing happened."},
+    {507, "This node's disk is full: nothing happened. Ask another node."},
 };
 #define STATUS_COUNT (sizeof statuses / sizeof statuses[0])
 

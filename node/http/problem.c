@@ -95,6 +95,9 @@ void problem_members(struct request *request, uint32_t status, const char *code,
         request->answer.index = node->consensus.applied_index;
         request->answer.term = node->consensus.term;
     }
+    if (status == 504 && detail != NULL && strstr(detail, "Idempotency-Key") == NULL &&
+        strcmp(code, error_name(ERROR_UNKNOWN)) == 0)
+        detail = arena_printf(&request->arena, "%s (Idempotency-Key: %s)", detail, request->request_id);
     char title[64], type[128];
     title_of(code, title, sizeof(title));
     snprintf(type, sizeof(type), "urn:autonomy:problem:%s", code);

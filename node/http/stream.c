@@ -61,6 +61,19 @@ bool stream_filter_match(const struct stream_filter *filter, uint32_t category, 
     return filter->event_types == NULL || list_has(filter->event_types, event_name);
 }
 
+static enum error_code unknown_category(const struct field *field, struct span name, struct error *error)
+{
+    struct bytes names;
+    bytes_init(&names, 0);
+    for (uint32_t i = 0; i < field->names_count; i++)
+        bytes_printf(&names, "%s%s", i > 0 ? ", " : "", field->names[i]);
+    const enum error_code code =
+        error_set(error, ERROR_INVALID, "category: \"%.*s\" is none of %.*s", (int)name.bytes,
+                  (const char *)name.data, (int)names.length, (const char *)names.data);
+    bytes_done(&names);
+    return code;
+}
+
 enum error_code stream_categories(const char *list, uint32_t *out, struct error *error)
 {
     const struct field *field = category_field();
@@ -73,7 +86,7 @@ enum error_code stream_categories(const char *list, uint32_t *out, struct error 
                (strlen(field->names[i]) != length || memcmp(field->names[i], at, length) != 0))
             i++;
         if (i == field->names_count)
-            return error_set(error, ERROR_INVALID, "category: \"%.*s\" is not one of them", (int)length, at);
+            return unknown_category(field, span_of(at, length), error);
         mask |= 1u << i;
     }
     *out = mask;

@@ -240,6 +240,9 @@ static void media_types(void **state)
     answer = fixture_send_as(*state, "POST", "/v1/rollouts/p-1/halt", "Content-Type: application/jsonx\r\n",
                              "{\"reason\":\"r\"}");
     assert_problem(&answer, 415, "unsupported_media_type");
+    answer = fixture_send_as(*state, "PUT", "/v1/flags/PROMPT_MODE",
+                             "Content-Type: application/json\r\nContent-Encoding: gzip\r\n", "{}");
+    assert_problem_says(&answer, 415, "unsupported_media_type", "Content-Encoding");
     assert_no_change(*state);
     answer = fixture_send_as(*state, "POST", "/v1/rollouts/p-1/halt",
                              "Content-Type: Application/JSON; charset=utf-8\r\n", "{\"reason\":\"r\"}");
@@ -429,6 +432,9 @@ static void query_arguments_are_checked(void **state)
         {"/v1/rollouts?index=x&wait=1s", "index"},
         {"/v1/rollouts?index=1&wait=soon", "wait"},
         {"/v1/rollouts?index=1&wait=61s", "wait"},
+        {"/v1/rollouts?wait=1s", "takes both"},
+        {"/v1/rollouts?index=1", "takes both"},
+        {"/v1/events?category=flags,weather", "\"weather\" is none of rollout, ha"},
         {"/v1/rollouts?timeout=0", "timeout"},
         {"/v1/rollouts?timeout=61s", "within 1ms .. 60s"},
         {"/v1/rollouts/stuck?threshold_seconds=x", "threshold_seconds"},

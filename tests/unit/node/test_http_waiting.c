@@ -107,7 +107,7 @@ static void no_quorum_is_unknown_within_the_deadline(void **state)
     struct http_answer answer =
         fixture_send_as(self, "PUT", FLAG "?timeout=300ms", "Idempotency-Key: k-1\r\n", body);
     assert_string_equal(json_text_at(answer.json, "request_id"), "k-1");
-    assert_problem(&answer, 504, "unknown");
+    assert_problem_says(&answer, 504, "unknown", "(Idempotency-Key: k-1)");
     answer =
         fixture_send_as(self, "PUT", FLAG, "Idempotency-Key: k-2\r\nX-Autonomy-Timeout-Ms: 300\r\n", body);
     assert_string_equal(json_text_at(answer.json, "request_id"), "k-2");
@@ -126,7 +126,7 @@ static void no_quorum_leaves_stale_reads_and_health(void **state)
     struct http_fixture *self = *state;
     service_fake_quorum(self->service, false);
     struct http_answer answer = fixture_get(self, FLAG "?timeout=200ms");
-    assert_problem(&answer, 503, "unavailable");
+    assert_problem_says(&answer, 503, "unavailable", "consistency=stale answers");
     answer = fixture_get(self, FLAG "?consistency=stale");
     assert_status(&answer, 200);
     uint64_t age;

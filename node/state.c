@@ -197,7 +197,8 @@ static struct state_hold *hold_open(struct state *self, const char *folder, stru
     struct state_hold *hold = memory_zero(1, sizeof *hold);
     snprintf(hold->folder, sizeof hold->folder, "%s/%s", self->data_dir, folder);
     hold->count = 1;
-    if (fsm_open(hold->folder, true, &hold->fsm, error) == ERROR_OK)
+    hold->fsm = self->options.take(self->options.context, hold->folder);
+    if (hold->fsm || fsm_open(hold->folder, true, &hold->fsm, error) == ERROR_OK)
         return hold;
     free(hold);
     return NULL;
@@ -206,6 +207,7 @@ static struct state_hold *hold_open(struct state *self, const char *folder, stru
 static enum error_code machine_install(void *context, const char *folder, struct error *error)
 {
     struct state *self = context;
+    uint64_t began_us = clock_monotonic_us();
     struct state_hold *next = hold_open(self, folder, error);
     if (!next)
         return error->code;
@@ -220,10 +222,11 @@ static enum error_code machine_install(void *context, const char *folder, struct
     self->current = next;
     old->replaced = true;
     pthread_mutex_unlock(&self->lock);
-    state_release(self, old);
+    self->options.retire(self->options.context, old);
     struct fsm_state state;
     fsm_describe(next->fsm, &state);
-    log_info("state", "installed", "folder=%s index=%llu", folder, (unsigned long long)state.index);
+    log_info("state", "installed", "folder=%s index=%llu us=%llu", folder, (unsigned long long)state.index,
+             (unsigned long long)(clock_monotonic_us() - began_us));
     self->options.on_applied(self->options.context, state.index, state.audit_seq);
     return ERROR_OK;
 }

@@ -21,6 +21,7 @@
 
 struct json_t;
 struct state;
+struct state_hold;
 
 struct state_options {
     const char *data_dir;
@@ -32,6 +33,10 @@ struct state_options {
                   void (*done)(void *done_context, const struct machine_state *state,
                                const struct error *error),
                   void *done_context);
+    /** A store in this folder (absolute) that somebody has opened already, and hands over; NULL: none. */
+    struct fsm *(*take)(void *context, const char *folder);
+    /** Calls state_release() for a store that was replaced, on a thread that may wait for the disk. */
+    void (*retire)(void *context, struct state_hold *hold);
     void *context;
 };
 

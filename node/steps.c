@@ -2,6 +2,7 @@
  * before it. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -103,6 +104,40 @@ static void machine_fetch(void *context, const char *folder, uint64_t index_min,
     transfer_fetch(service->transfer, &request);
 }
 
+static struct fsm *machine_take(void *context, const char *folder)
+{
+    struct service *service = context;
+    return service->transfer ? transfer_take(service->transfer, folder) : NULL;
+}
+
+struct retirement {
+    struct worker_job job;
+    struct state *state;
+    struct state_hold *hold;
+};
+
+static void retire_work(struct worker_job *job)
+{
+    struct retirement *retirement = (struct retirement *)job;
+    state_release(retirement->state, retirement->hold);
+}
+
+static void retire_done(struct worker_job *job)
+{
+    free(job);
+}
+
+static void machine_retire(void *context, struct state_hold *hold)
+{
+    struct service *service = context;
+    CHECK(service->store_worker != NULL, "it outlives consensus");
+    struct retirement *retirement = memory_zero(1, sizeof *retirement);
+    retirement->job = (struct worker_job){.work = retire_work, .done = retire_done};
+    retirement->state = service->state;
+    retirement->hold = hold;
+    worker_submit(service->store_worker, &retirement->job);
+}
+
 static void consensus_changed(void *context)
 {
     struct node *self = context;
@@ -121,6 +156,8 @@ static enum error_code log_start(struct node *self, struct error *error)
                                   .clock = service->clock,
                                   .on_applied = service_on_applied,
                                   .fetch = machine_fetch,
+                                  .take = machine_take,
+                                  .retire = machine_retire,
                                   .context = service};
     service->state = state_new(&state);
     struct consensus_options options = {.loop = &self->loop,

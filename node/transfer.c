@@ -50,6 +50,8 @@ struct transfer {
     uint64_t told_ms; /* the loop's */
     struct machine_state state;
     struct error error;
+    struct fsm *opened; /* what was fetched, until it is taken: the worker's while busy, then the loop's */
+    char *opened_folder;
 };
 
 /* --- one exchange
@@ -403,6 +405,14 @@ static enum error_code folder_sync(const char *folder, struct error *error)
     return ERROR_OK;
 }
 
+static void opened_close(struct transfer *self)
+{
+    fsm_close(self->opened);
+    free(self->opened_folder);
+    self->opened = NULL;
+    self->opened_folder = NULL;
+}
+
 /** Opens what was fetched: it must say of itself what the manifest says. */
 static enum error_code store_check(struct transfer *self, const json_t *manifest, struct error *error)
 {
@@ -433,8 +443,13 @@ static enum error_code store_check(struct transfer *self, const json_t *manifest
                          "the fetched store is at index %llu with digest %s, the manifest says %llu and %s",
                          (unsigned long long)state.index, digest,
                          (unsigned long long)json_u64(manifest, "index"), expected ? expected : "none");
-    fsm_close(fsm);
-    return code;
+    if (code != ERROR_OK) {
+        fsm_close(fsm);
+        return code;
+    }
+    self->opened = fsm;
+    self->opened_folder = text_copy(self->folder);
+    return ERROR_OK;
 }
 
 static enum error_code fetch_from(struct transfer *self, const char *source, struct error *error)
@@ -458,8 +473,8 @@ static enum error_code fetch_from(struct transfer *self, const char *source, str
     }
     if (code == ERROR_OK)
         code = store_check(self, manifest, error);
-    if (code == ERROR_OK)
-        code = folder_sync(self->folder, error);
+    if (code == ERROR_OK && (code = folder_sync(self->folder, error)) != ERROR_OK)
+        opened_close(self);
     json_decref(manifest);
     return code;
 }
@@ -472,6 +487,7 @@ static void work(struct worker_job *job)
 {
     struct transfer *self = (struct transfer *)((char *)job - offsetof(struct transfer, job));
     self->error = (struct error){0};
+    opened_close(self); /* nobody took it, and the folder may be the same */
     (void)error_set(&self->error, ERROR_UNAVAILABLE, "no other node is known that could serve a checkpoint");
     for (uint32_t i = 0; i < self->request.source_count && !atomic_load(&self->closing); i++) {
         struct error error = {0};
@@ -538,6 +554,17 @@ void transfer_fetch(struct transfer *self, const struct transfer_request *reques
     worker_submit(self->worker, &self->job);
 }
 
+struct fsm *transfer_take(struct transfer *self, const char *folder)
+{
+    struct fsm *fsm = NULL;
+    if (self->busy || !self->opened || strcmp(self->opened_folder, folder) != 0)
+        return NULL;
+    fsm = self->opened;
+    self->opened = NULL;
+    opened_close(self);
+    return fsm;
+}
+
 enum error_code transfer_open(struct uv_loop_s *loop, struct transfer **out, struct error *error)
 {
     struct transfer *self = memory_zero(1, sizeof *self);
@@ -559,6 +586,7 @@ void transfer_close(struct transfer *self)
         return;
     atomic_store(&self->closing, true);
     worker_close(self->worker);
+    opened_close(self);
     curl_easy_cleanup(self->easy);
     curl_easy_cleanup(self->question);
     free(self);

@@ -3,8 +3,8 @@
  * The manifest names every file with size and SHA-256; each is fetched with ranges (a broken connection goes
  * on where it ended), verified and synced. Files of an earlier attempt whose hash is right are kept. A source
  * that answers nothing for a few seconds, not even about its health, is left for the next one. At the end the
- * fetched store is opened once: it must say of itself what the manifest said. Only then is `done` called with
- * success.
+ * fetched store is opened: it must say of itself what the manifest said. Only then is `done` called with
+ * success; the store stays open for transfer_take(), so that who installs it need not wait for the disk.
  *
  * Threads: transfer_fetch and `done` on the loop; the work on a thread of its own, since it blocks. */
 #pragma once
@@ -16,6 +16,7 @@
 #include "consensus/machine.h"
 
 struct uv_loop_s;
+struct fsm;
 struct transfer;
 
 #define TRANSFER_SOURCES_MAX (4u * NODES_MAX)
@@ -40,5 +41,8 @@ enum error_code transfer_manifest_check(const struct transfer_request *request, 
 enum error_code transfer_open(struct uv_loop_s *loop, struct transfer **out, struct error *error) MUST_USE;
 /** Everything is copied. One at a time. */
 void transfer_fetch(struct transfer *self, const struct transfer_request *request);
+/** The store that was fetched last into `folder`, open, and the caller's from now on. NULL: it isn't there
+ * (any more); the folder may be opened like any other. */
+struct fsm *transfer_take(struct transfer *self, const char *folder);
 /** Ends what is under way (its `done` runs with ERROR_CLOSED) and waits for it. */
 void transfer_close(struct transfer *self);

@@ -82,6 +82,8 @@ def test_a_follower_behind_the_logs_tail_fetches_a_checkpoint():
         cluster.wait_ready()
         cluster.wait_equal()
         assert follower.ask("GET", "/v1/flags/far399?consistency=stale").status == 200
+        assert "state installed" in follower.log()
+        wait_for("the replaced store to go", lambda: len(list(follower.data.glob("state.*"))) == 1)
         def mirrored():
             return [json.loads(line)["seq"] for p in sorted((follower.data / "audit").glob("*.jsonl")) for line in p.read_text().splitlines()]
         wait_for("the mirror to have every record once, in order",

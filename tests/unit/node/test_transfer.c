@@ -230,8 +230,8 @@ static const char *some_file(struct fixture *fixture, const char *prefix)
  * ------------------------------------------------------------------------------------------------------------------------
  */
 
-/* Goal: a whole transfer ends with a store that says what the manifest says; a dead first source costs one
- * attempt only. Method: a good server behind an address where nobody listens. */
+/* Goal: a whole transfer ends with a store, open, that says what the manifest says; a dead first source costs
+ * one attempt only. Method: a good server behind an address where nobody listens. */
 static void whole_store_arrives(void **state)
 {
     struct fixture *fixture = *state;
@@ -240,6 +240,14 @@ static void whole_store_arrives(void **state)
     assert_int_equal(fetch(fixture, 5, "http://127.0.0.1:1"), ERROR_OK);
     assert_int_equal(fixture->state.index, 5);
     assert_string_equal(fixture->state.cluster_id, CLUSTER);
+    assert_null(transfer_take(fixture->transfer, fixture->source));
+    fsm = transfer_take(fixture->transfer, fixture->target);
+    assert_non_null(fsm);
+    assert_null(transfer_take(fixture->transfer, fixture->target));
+    struct fsm_state said;
+    fsm_describe(fsm, &said);
+    assert_int_equal(said.index, 5);
+    fsm_close(fsm);
     assert_int_equal(fsm_open(fixture->target, false, &fsm, &error), ERROR_OK);
     fsm_close(fsm);
 }

@@ -24,6 +24,12 @@ def codes():
     return re.findall(r'X\(RESULT_[A-Z_]+, "([a-z_]+)"', (ROOT / "fsm/result.h").read_text())
 
 
+def problems():
+    """Codes that a node answers with by itself."""
+    texts = "".join(f.read_text() for f in sorted((ROOT / "node").rglob("*.c")))
+    return sorted(set(re.findall(r'problem_(?:answer|members)\(request, \d+,\s*"([a-z_]+)"', texts)))
+
+
 def main():
     errors, page = [], (ROOT / "docs/reference/configuration.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (.*?) \|", page, re.M))
@@ -40,6 +46,12 @@ def main():
     for code in codes():
         if f"`{code}`" not in page:
             errors.append(f"http-api.md lacks the code {code}")
+    hints = (ROOT / "tools/autonomy/hints.c").read_text()
+    for code in problems():
+        if f'{{"{code}",' not in hints:
+            errors.append(f"tools/autonomy/hints.c has no next step for {code}")
+    if len(problems()) < 10:
+        errors.append(f"only {len(problems())} codes of problems were found in node/")
     counted = len(settings()) + len(routes()) + len(codes())
     for error in errors:
         print(error)

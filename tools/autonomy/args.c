@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "tools/autonomy/hints.h"
 
 /* U+2010 .. U+2015 (hyphens, figure, en, em dash, bar) and U+2212 (minus): three bytes each. */
 static size_t dash_bytes(const char *text)
@@ -257,8 +258,8 @@ static bool value_forgotten(const struct cli *cli, const struct flag *flag, cons
 
 static enum cli_exit unknown_flag(struct cli *cli, const char *text)
 {
-    return cli_fail(cli, CLI_USAGE, "\"autonomy %s\" has no flag %.*s; see: autonomy %s --help",
-                    cli->command->path, (int)strcspn(text, "="), text, cli->command->path);
+    return cli_fail(cli, CLI_USAGE, "\"autonomy %s\" has no flag %.*s", cli->command->path,
+                    (int)strcspn(text, "="), text);
 }
 
 /* One flag at arguments[*at]; its value may be the next argument. */
@@ -401,9 +402,10 @@ static enum cli_exit flag_before_command(struct cli *cli, const char *words, uin
 static enum cli_exit no_command(struct cli *cli, const char *words, uint32_t at, bool *help)
 {
     if (at < cli->argument_count && cli->arguments[at][0] != '-') {
-        cli_fail(cli, CLI_USAGE, "there is no command \"autonomy %s%s%s\"; see: autonomy%s%s --help", words,
-                 *words ? " " : "", cli->arguments[at], *words ? " " : "", words);
+        cli_fail(cli, CLI_USAGE, "there is no command \"autonomy %s%s%s\"", words, *words ? " " : "",
+                 cli->arguments[at]);
         suggest(cli, words, cli->arguments[at]);
+        hint_say(cli, "see what there is: autonomy%s%s --help", *words ? " " : "", words);
         return CLI_USAGE;
     }
     *help = wants_help(cli, at);
@@ -460,9 +462,8 @@ enum cli_exit args_parse(struct cli *cli, bool *help)
             continue;
         }
         if (cli->positional_count >= cli->command->positional_max)
-            return cli_fail(cli, CLI_USAGE,
-                            "\"autonomy %s\" doesn't know what to do with \"%s\"; see: autonomy %s --help",
-                            cli->command->path, text, cli->command->path);
+            return cli_fail(cli, CLI_USAGE, "\"autonomy %s\" doesn't know what to do with \"%s\"",
+                            cli->command->path, text);
         if (!utf8_valid(text, strlen(text)))
             return cli_fail(cli, CLI_USAGE, "argument %u is not UTF-8 text", at + 1);
         cli->positional[cli->positional_count++] = text;

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "tools/autonomy/audit_internal.h"
+#include "tools/autonomy/hints.h"
 #include "tools/autonomy/output.h"
 
 static const char *const filter_flags[][2] = {{"category", "category"},     {"event-type", "event_type"},
@@ -31,6 +32,16 @@ struct audit_filter audit_filter_of(const struct cli *cli)
                                  .end_ms = time_of(cli, "end-time")};
 }
 
+enum cli_exit audit_folder_failed(struct cli *cli, const struct error *error)
+{
+    (void)cli_fail(cli, CLI_FAILED, "%s", error->message);
+    hint_say(
+        cli,
+        "name a folder that can be read (the node's data_dir/audit), or leave --audit-dir out and ask the "
+        "cluster");
+    return CLI_FAILED;
+}
+
 enum cli_exit audit_open_folder(struct cli *cli, const char *path, const struct audit_filter *filter,
                                 struct audit_folder **out)
 {
@@ -38,7 +49,7 @@ enum cli_exit audit_open_folder(struct cli *cli, const char *path, const struct 
     if (audit_filter_check(filter, &error) != ERROR_OK)
         return cli_fail(cli, CLI_USAGE, "%s", error.message);
     if (audit_folder_open(path, out, &error) != ERROR_OK)
-        return cli_fail(cli, CLI_FAILED, "%s", error.message);
+        return audit_folder_failed(cli, &error);
     if (audit_folder_segments(*out) == 0)
         fprintf(cli->err, "%s holds no audit segments (NNNNNNNNNN.jsonl)\n", path);
     return CLI_DONE;
@@ -67,15 +78,15 @@ static enum cli_exit query_folder(struct cli *cli, const char *path, json_t **ou
     enum error_code code = audit_folder_query(folder, &filter, most, out, &damage, &error);
     audit_folder_close(folder);
     if (code != ERROR_OK)
-        return cli_fail(cli, CLI_FAILED, "%s", error.message);
+        return audit_folder_failed(cli, &error);
     audit_tell_damage(cli, &damage);
     if (limit > 0 || json_array_size(*out) <= CLI_ROWS_MAX)
         return CLI_DONE;
     json_decref(*out);
     *out = NULL;
-    return cli_fail(cli, CLI_FAILED,
-                    "more than %u records match; narrow it down, or use: autonomy audit export",
-                    CLI_ROWS_MAX);
+    (void)cli_fail(cli, CLI_FAILED, "more than %u records match", CLI_ROWS_MAX);
+    hint_say(cli, "narrow it down, or take them all: autonomy audit export");
+    return CLI_FAILED;
 }
 
 const char *audit_server_path(struct cli *cli, bool oldest_first)
@@ -117,7 +128,7 @@ static enum cli_exit verify_folder(struct cli *cli, const char *path, json_t **o
     if (code == ERROR_OK)
         code = audit_folder_verify(folder, out, &error);
     audit_folder_close(folder);
-    return code == ERROR_OK ? CLI_DONE : cli_fail(cli, CLI_FAILED, "%s", error.message);
+    return code == ERROR_OK ? CLI_DONE : audit_folder_failed(cli, &error);
 }
 
 static void print_verdict(struct cli *cli, const json_t *report)
@@ -151,5 +162,11 @@ enum cli_exit run_audit_verify(struct cli *cli)
     else
         print_verdict(cli, report);
     json_decref(report);
-    return valid ? CLI_DONE : cli_fail(cli, CLI_FAILED, "the audit trail does not verify");
+    if (valid)
+        return CLI_DONE;
+    (void)cli_fail(cli, CLI_FAILED, "the audit trail does not verify");
+    hint_say(cli, "keep it as it is (autonomy support-bundle generate), and see whether another node's "
+                  "verifies: autonomy "
+                  "audit verify --orchestrator-url URL");
+    return CLI_FAILED;
 }

@@ -12,8 +12,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "tools/autonomy/audit_internal.h"
+#include "tools/autonomy/hints.h"
 
-#define SHOW_EVERY_US 200000u /* a progress line on a terminal */
 #define RECORD_ARENA_BYTES                                                                                   \
     (16ul * AUDIT_LINE_BYTES_MAX) /* one record of a page, as the folder's reader has it */
 
@@ -27,30 +27,7 @@ struct export
     struct bytes line;
     struct arena arena; /* one record's */
     struct audit_damage damage;
-    bool show, shown;
-    uint64_t show_at_us;
 };
-
-/* --- progress --- */
-
-static void show_progress(struct export *self, uint64_t seq)
-{
-    const uint64_t now_us = self->show ? clock_monotonic_us() : 0;
-    if (!self->show || now_us < self->show_at_us)
-        return;
-    self->show_at_us = now_us + SHOW_EVERY_US;
-    fprintf(self->cli->err, "\r%llu records written, at seq %llu ", (unsigned long long)self->count,
-            (unsigned long long)seq);
-    fflush(self->cli->err);
-    self->shown = true;
-}
-
-static void hide_progress(struct export *self)
-{
-    if (self->shown)
-        fprintf(self->cli->err, "\r%*s\r", 70, "");
-    self->shown = false;
-}
 
 /* --- one record --- */
 
@@ -70,21 +47,29 @@ static void write_line(struct export *self, const struct audit_record *record)
     fwrite(self->line.data, 1, self->line.length, self->out);
 }
 
-/* @return false when there is no use in going on: the file can't be written, or nobody reads the pipe */
+/* @return false when there is no use in going on: the file can't be written, nobody reads the pipe, or Ctrl-C
+ */
 static bool write_record(struct export *self, const struct audit_record *record, const json_t *json)
 {
     if (self->format == AUDIT_FORMAT_JSON)
         write_json(self, json);
     else
         write_line(self, record);
-    show_progress(self, record->seq);
-    return !ferror(self->out);
+    if (self->cli->progress.terminal)
+        progress_say(&self->cli->progress, "%llu records written, at seq %llu",
+                     (unsigned long long)self->count, (unsigned long long)record->seq);
+    return !ferror(self->out) && !interrupt_seen();
 }
 
+/* Also after Ctrl-C, which run_audit_export() tells. */
 static enum cli_exit write_failed(struct export *self)
 {
-    hide_progress(self);
-    return cli_fail(self->cli, CLI_FAILED, "the export can't be written: %s", strerror(errno));
+    if (interrupt_seen())
+        return CLI_INTERRUPTED;
+    const int number = errno;
+    (void)cli_fail(self->cli, CLI_FAILED, "the export can't be written: %s", strerror(number));
+    hint_say(self->cli, "make room, or name another file: --output FILE");
+    return CLI_FAILED;
 }
 
 /* --- offline --- */
@@ -115,10 +100,9 @@ static enum cli_exit export_folder(struct export *self, const char *path)
         return exit;
     struct error error = {0};
     if (audit_folder_walk(folder, &walk, &error) != ERROR_OK)
-        exit = cli_fail(self->cli, CLI_FAILED, "%s", error.message);
-    else if (ferror(self->out))
+        exit = audit_folder_failed(self->cli, &error);
+    else if (ferror(self->out) || interrupt_seen())
         exit = write_failed(self);
-    hide_progress(self);
     self->damage.torn = walk.torn;
     audit_tell_damage(self->cli, &self->damage);
     audit_folder_close(folder);
@@ -146,9 +130,11 @@ static enum cli_exit export_page(struct export *self, const json_t *records)
         struct audit_record record;
         struct error error = {0};
         if (read_record(self, json, &record, &error) != ERROR_OK) {
-            hide_progress(self);
-            return cli_fail(self->cli, CLI_FAILED, "the server sent a record that can't be read: %s",
-                            error.message);
+            (void)cli_fail(self->cli, CLI_FAILED, "the server sent a record that can't be read: %s",
+                           error.message);
+            hint_say(self->cli,
+                     "compare the versions: autonomy version --server; --format json passes it on as it is");
+            return CLI_FAILED;
         }
         const bool more = write_record(self, &record, json);
         arena_clear(&self->arena);
@@ -169,7 +155,6 @@ static enum cli_exit export_server(struct export *self)
             exit = export_page(self, records);
         json_decref(records);
     } while (exit == CLI_DONE && cursor);
-    hide_progress(self);
     return exit;
 }
 
@@ -208,8 +193,11 @@ static enum cli_exit export_to_file(struct export *self, const char *path)
     (void)unlink(partial); /* of an earlier try */
     /* Who did what and why is not everybody's business. */
     int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return cli_fail(self->cli, CLI_FAILED, "%s: %s", partial, strerror(errno));
+    if (fd < 0) {
+        (void)cli_fail(self->cli, CLI_FAILED, "%s: %s", partial, strerror(errno));
+        hint_say(self->cli, "name another file: --output FILE");
+        return CLI_FAILED;
+    }
     self->out = fdopen(fd, "w");
     CHECK(self->out, "out of memory");
     enum cli_exit exit = export_all(self);
@@ -224,8 +212,11 @@ static enum cli_exit export_to_file(struct export *self, const char *path)
         written = false;
         number = errno;
     }
-    if (exit == CLI_DONE && !written)
+    progress_wipe(&self->cli->progress);
+    if (exit == CLI_DONE && !written) {
         exit = cli_fail(self->cli, CLI_FAILED, "%s: it can't be written: %s", path, strerror(number));
+        hint_say(self->cli, "make room, or name another file: --output FILE");
+    }
     if (exit != CLI_DONE)
         (void)unlink(partial);
     else
@@ -233,18 +224,33 @@ static enum cli_exit export_to_file(struct export *self, const char *path)
     return exit;
 }
 
+static enum cli_exit tell_interrupted(struct export *self, const char *path)
+{
+    (void)cli_fail(self->cli, CLI_INTERRUPTED, "interrupted after %llu records; %s",
+                   (unsigned long long)self->count,
+                   path ? arena_printf(&self->cli->arena, "%s was not written", path)
+                        : "what was printed is not all there is");
+    hint_say(self->cli, "repeat the command; --start-time and --end-time make it smaller");
+    return CLI_INTERRUPTED;
+}
+
 enum cli_exit run_audit_export(struct cli *cli)
 {
     const char *path = cli_value(cli, "output");
-    struct export export = {
-        .cli = cli, .filter = audit_filter_of(cli), .out = cli->out, .show = isatty(fileno(cli->err)) == 1};
+    struct export export = {.cli = cli, .filter = audit_filter_of(cli), .out = cli->out};
     const bool known = audit_format_find(cli_value(cli, "format"), &export.format);
     CHECK(known, "the table of flags names a format that is none");
     if (path && (strcmp(path, "json") == 0 || strcmp(path, "text") == 0))
         return cli_fail(cli, CLI_USAGE, "--output takes a file here; the format is --format %s", path);
     bytes_init(&export.line, 0);
     arena_init(&export.arena, RECORD_ARENA_BYTES);
-    const enum cli_exit exit = path ? export_to_file(&export, path) : export_all(&export);
+    if (!path && isatty(fileno(cli->out)))
+        cli->progress.terminal = NULL; /* the records themselves show that it goes on */
+    interrupt_catch();
+    enum cli_exit exit = path ? export_to_file(&export, path) : export_all(&export);
+    progress_say(&cli->progress, "%s", "");
+    if (interrupt_release())
+        exit = tell_interrupted(&export, path);
     arena_done(&export.arena);
     bytes_done(&export.line);
     return exit;

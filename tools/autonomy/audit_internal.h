@@ -5,6 +5,9 @@
 #include "tools/autonomy/audit_folder.h"
 #include "tools/autonomy/cli.h"
 
+/** Prints what is wrong with a folder, and what to do. @return CLI_FAILED */
+enum cli_exit audit_folder_failed(struct cli *cli, const struct error *error);
+
 /** What --category, --actor, ... ask for; borrowed texts. */
 struct audit_filter audit_filter_of(const struct cli *cli);
 /** Opens a folder, with a sentence when it holds no segments. */

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "tools/autonomy/config.h"
+#include "tools/autonomy/hints.h"
 #include "tools/autonomy/output.h"
 #include "tools/autonomy/redact.h"
 
@@ -65,7 +66,10 @@ void bundle_put_json(struct bundle *self, const char *collector, const char *pat
 
 void bundle_failed(struct bundle *self, const char *collector, const char *path, const char *why)
 {
+    if (interrupt_seen())
+        return; /* it was cut short, and nothing is wrong with it */
     self->failed++;
+    progress_wipe(&self->cli->progress);
     json_array_append_new(self->rows, json_pack("{s:s, s:s, s:s, s:s}", "collector", collector, "path", path,
                                                 "status", "failed", "error", printable(self->cli, why)));
     fprintf(self->cli->err, "warning: %s: %s\n", path, printable(self->cli, why));
@@ -112,21 +116,32 @@ static bool server_known(struct cli *cli)
     return config_value(&cli->arena, "orchestrator.url", &setting, &error) != ERROR_OK || setting;
 }
 
+static enum cli_exit failed(struct bundle *self)
+{
+    (void)cli_fail(self->cli, CLI_FAILED, "%s", self->error.message);
+    hint_say(self->cli, "name another file, where there is room: --output FILE.tar.gz");
+    return CLI_FAILED;
+}
+
 static enum cli_exit collect_all(struct bundle *self, const char *path)
 {
-    bool show = isatty(fileno(self->cli->err));
-    for (size_t i = 0; i < sizeof collectors / sizeof collectors[0] && !self->broken; i++) {
-        if (show)
-            fprintf(self->cli->err, "collecting %s\n", collectors[i].name);
+    size_t count = sizeof collectors / sizeof collectors[0];
+    for (size_t i = 0; i < count && !self->broken && !interrupt_seen(); i++) {
+        progress_say(&self->cli->progress, "collecting %s (%zu of %zu)", collectors[i].name, i + 1, count);
         collectors[i].collect(self);
+    }
+    progress_say(&self->cli->progress, "%s", "");
+    if (interrupt_seen()) {
+        archive_abandon(self->archive);
+        return CLI_INTERRUPTED;
     }
     put_manifest(self);
     if (self->broken) {
         archive_abandon(self->archive);
-        return cli_fail(self->cli, CLI_FAILED, "%s", self->error.message);
+        return failed(self);
     }
     if (archive_close(self->archive, &self->error) != ERROR_OK)
-        return cli_fail(self->cli, CLI_FAILED, "%s", self->error.message);
+        return failed(self);
     fprintf(self->cli->out, "bundle written: %s\n", path);
     if (self->failed > 0)
         fprintf(self->cli->err, "%u sources couldn't be read; manifest.json says why\n", self->failed);
@@ -149,9 +164,14 @@ enum cli_exit run_bundle(struct cli *cli)
     }
     bundle.deadline_ms = clock.monotonic_ms(clock.context) + cli_duration_ms(cli, "timeout");
     if (archive_open(path, bundle.wall_ms, &bundle.archive, &bundle.error) != ERROR_OK)
-        return cli_fail(cli, CLI_FAILED, "%s", bundle.error.message);
+        return failed(&bundle);
     bundle.rows = json_array();
+    interrupt_catch();
     enum cli_exit exit = collect_all(&bundle, path);
+    if (interrupt_release() && exit == CLI_INTERRUPTED) {
+        (void)cli_fail(cli, exit, "interrupted; no bundle was written");
+        hint_say(cli, "repeat the command; --timeout says how long it may take in all");
+    }
     json_decref(bundle.rows);
     return exit;
 }

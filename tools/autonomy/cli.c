@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/autonomy/client.h"
+#include "tools/autonomy/hints.h"
 #include "tools/autonomy/output.h"
 #include "tools/autonomy/screen.h"
 #include "tools/autonomy/watch.h"
@@ -77,10 +78,13 @@ int cli_run(int argc, char **argv, FILE *out, FILE *err)
     cli->arguments = arena_new(&cli->arena, (size_t)argc * sizeof *cli->arguments);
     cli->argument_count = args_fold(&cli->arena, (uint32_t)argc - 1, argv + 1, cli->arguments);
     enum cli_exit exit = run(cli);
+    hint_default(cli, exit);
     /* A full disk behind `> file` is a failure, not a short file. A reader that has left (`| head`) is none.
      */
-    if (fflush(out) != 0 && errno != EPIPE && exit == CLI_DONE)
-        exit = cli_fail(cli, CLI_FAILED, "the output can't be written");
+    if (fflush(out) != 0 && errno != EPIPE && exit == CLI_DONE) {
+        exit = cli_fail(cli, CLI_FAILED, "the output can't be written: %s", strerror(errno));
+        hint_say(cli, "make room where it goes (df -h .), and repeat the command");
+    }
     if (cli->client)
         client_done(cli->client);
     arena_done(&cli->arena);

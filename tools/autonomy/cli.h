@@ -114,6 +114,7 @@ struct cli {
     FILE *out, *err;
     bool json;   /* --output json */
     bool colour; /* on a terminal without NO_COLOR */
+    bool hinted; /* the next step has been said */
     struct progress progress;
     struct watch *watch;   /* --watch is on; else NULL */
     struct client *client; /* made by the first call */

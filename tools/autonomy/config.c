@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "tools/autonomy/client.h"
+#include "tools/autonomy/hints.h"
 #include "tools/autonomy/output.h"
 #include "tools/autonomy/yaml.h"
 
@@ -90,6 +91,15 @@ static enum cli_exit check_key(struct cli *cli, const char *key)
     return CLI_USAGE;
 }
 
+static enum cli_exit failed(struct cli *cli, const struct error *error)
+{
+    const char *path = file_path(&cli->arena);
+    (void)cli_fail(cli, CLI_FAILED, "%s", error->message);
+    hint_say(cli, "mend %s, or put it away and set it anew: autonomy config set orchestrator.url URL",
+             path ? path : "the settings");
+    return CLI_FAILED;
+}
+
 enum cli_exit run_config_get(struct cli *cli)
 {
     struct error error = {0};
@@ -98,15 +108,16 @@ enum cli_exit run_config_get(struct cli *cli)
     if (key && check_key(cli, key) != CLI_DONE)
         return CLI_USAGE;
     if (read_settings(&cli->arena, &settings, &error) != ERROR_OK)
-        return cli_fail(cli, CLI_FAILED, "%s", error.message);
+        return failed(cli, &error);
     enum cli_exit exit = CLI_DONE;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *value = json_string_value(find(settings, keys[i].key));
         if (key && strcmp(key, keys[i].key) != 0)
             continue;
-        if (key && !value)
+        if (key && !value) {
             exit = cli_fail(cli, CLI_FAILED, "%s isn't set", key);
-        else if (key)
+            hint_say(cli, "autonomy config set %s VALUE", key);
+        } else if (key)
             fprintf(cli->out, "%s\n", value);
         else
             fprintf(cli->out, "%s: %s\n", keys[i].key, value ? value : "-");
@@ -177,5 +188,5 @@ enum cli_exit run_config_set(struct cli *cli)
         code = write_settings(&cli->arena, settings, &error);
     }
     json_decref(settings);
-    return code == ERROR_OK ? CLI_DONE : cli_fail(cli, CLI_FAILED, "%s", error.message);
+    return code == ERROR_OK ? CLI_DONE : failed(cli, &error);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/autonomy/cli.h"
+#include "tools/autonomy/hints.h"
 
 #define ANSWER_BYTES_MAX 512u
 
@@ -24,6 +24,13 @@ static FILE *open_terminal(void)
     return fopen("/dev/tty", "r+e");
 }
 
+static enum cli_exit refused(struct cli *cli, const char *word, const char *sentence)
+{
+    (void)cli_fail(cli, CLI_FAILED, "%s", sentence);
+    hint_say(cli, "repeat the command and type %s, or add --yes", word);
+    return CLI_FAILED;
+}
+
 static enum cli_exit ask(struct cli *cli, FILE *terminal, const char *effect, const char *word)
 {
     char answer[ANSWER_BYTES_MAX];
@@ -32,11 +39,12 @@ static enum cli_exit ask(struct cli *cli, FILE *terminal, const char *effect, co
     bool read = fgets(answer, sizeof answer, terminal) != NULL;
     fclose(terminal);
     if (!read)
-        return cli_fail(cli, CLI_FAILED, "not confirmed; nothing was changed");
+        return refused(cli, word, "not confirmed; nothing was changed");
     answer[strcspn(answer, "\r\n")] = '\0';
     if (strcmp(answer, word) == 0)
         return CLI_DONE;
-    return cli_fail(cli, CLI_FAILED, "\"%s\" is not \"%s\"; nothing was changed", answer, word);
+    return refused(cli, word,
+                   arena_printf(&cli->arena, "\"%s\" is not \"%s\"; nothing was changed", answer, word));
 }
 
 enum cli_exit confirm(struct cli *cli, const char *effect, const char *word)
@@ -46,9 +54,9 @@ enum cli_exit confirm(struct cli *cli, const char *effect, const char *word)
     FILE *terminal = open_terminal();
     if (terminal)
         return ask(cli, terminal, effect, word);
-    return cli_fail(
-        cli, CLI_FAILED,
-        "refused: this %s, and there is no terminal to confirm it on; nothing was changed. To go on:\n"
-        "  %s\nor set AUTONOMY_ASSUME_YES=1",
-        effect, cli_repeat(cli, NULL, "--yes"));
+    (void)cli_fail(cli, CLI_FAILED,
+                   "refused: this %s, and there is no terminal to confirm it on; nothing was changed",
+                   effect);
+    hint_say(cli, "to go on, set AUTONOMY_ASSUME_YES=1, or:\n  %s", cli_repeat(cli, NULL, "--yes"));
+    return CLI_FAILED;
 }

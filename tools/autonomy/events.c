@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "tools/autonomy/client.h"
 #include "tools/autonomy/event_frames.h"
+#include "tools/autonomy/hints.h"
 #include "tools/autonomy/output.h"
 
 #define PROBLEM_BYTES_MAX (64u * 1024u)
@@ -115,6 +116,10 @@ static enum cli_exit refused(struct follow *self, const char *url, long status)
     const char *detail = json_string_value(json_object_get(problem, "detail"));
     enum cli_exit exit = cli_fail(self->cli, status == 401 || status == 403 ? CLI_DENIED : CLI_FAILED,
                                   "%s: %s", url, detail ? detail : "no stream of events there");
+    const char *code = json_string_value(json_object_get(problem, "code"));
+    const char *next = code ? hint_text(self->cli, code) : NULL;
+    if (next)
+        hint_say(self->cli, "%s", next);
     json_decref(problem);
     return exit;
 }

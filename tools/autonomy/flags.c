@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/schema.h"
+#include "tools/autonomy/hints.h"
 #include "tools/autonomy/output.h"
 
 static const char *key_path(struct cli *cli, const char *key, const char *rest)
@@ -53,6 +54,10 @@ static json_t *typed_value(struct cli *cli, const char *key, const char *type, c
         return value;
     json_decref(value);
     cli_fail(cli, CLI_USAGE, "%s is of type %s; \"%s\" is not", key, type, text);
+    hint_say(cli, "give %s",
+             strcmp(type, "bool") == 0      ? "true, false, 1 or 0"
+             : strcmp(type, "integer") == 0 ? "a whole number"
+                                            : "a JSON object, in single quotes: '{\"a\": 1}'");
     return NULL;
 }
 

@@ -103,7 +103,9 @@ enum cli_exit run_ha_failover(struct cli *cli)
     json_t *answer = NULL;
     json_t *body = json_pack("{s:s, s:s*}", "reason", cli_value(cli, "reason"), "target_node",
                              cli_value(cli, "target-node"));
+    progress_say(&cli->progress, "handing leadership over");
     enum cli_exit exit = cli_call(cli, "POST", "/v1/ha/failover", body, &answer);
+    progress_say(&cli->progress, "%s", "");
     json_decref(body);
     if (exit != CLI_DONE)
         return exit;

@@ -8,38 +8,10 @@
 #include "base/check.h"
 #include "tools/autonomy/client.h"
 #include "tools/autonomy/config.h"
+#include "tools/autonomy/hints.h"
+#include "tools/autonomy/output.h"
 #include "tools/autonomy/transfer.h"
 #include "tools/autonomy/watch.h"
-
-/* What to do next, by the server's code; the sentence before it is the server's own. */
-static const struct {
-    const char *code, *next;
-} hints[] = {
-    {"plan_not_found", "list the plans: autonomy rollout plan list"},
-    {"stage_not_found", "see the plan's stages: autonomy rollout plan describe --plan-id PLAN"},
-    {"plan_terminal",
-     "a terminal plan stays as it is; a new plan is the way on: autonomy rollout plan create"},
-    {"plan_activated",
-     "nodes run it already: autonomy rollout recover --plan-id PLAN --strategy rollback --reason R"},
-    {"plan_exists", "see it: autonomy rollout plan describe --plan-id PLAN"},
-    {"stage_halted",
-     "leave the stage behind (--strategy skip_failed) or roll the plan back (--strategy rollback)"},
-    {"preview_stale", "look again: autonomy rollback preview --target T --resource R"},
-    {"version_mismatch", "somebody was faster; read it again: autonomy flags get KEY"},
-    {"flag_not_found", "list the flags: autonomy flags list"},
-    {"flag_type", "see its type: autonomy flags get KEY"},
-    {"kill_switch_not_found", "list them: autonomy kill-switch list"},
-    {"unhealthy", "wait until 15 minutes without an unhealthy check have passed, or add --force"},
-    {"request_reused", "leave out --request-id, or repeat the command exactly as it was"},
-};
-
-static const char *hint_for(const char *code)
-{
-    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
-        if (strcmp(hints[i].code, code) == 0)
-            return hints[i].next;
-    return NULL;
-}
 
 /* YAML reads `version: 2` as a number; whoever wrote it meant a text. */
 static void explain_number(struct cli *cli, const struct client_answer *answer)
@@ -56,45 +28,49 @@ static void explain_unavailable(struct cli *cli, const struct client_answer *ans
         return;
     if (command_flag(cli->command, "consistency", 0))
         fprintf(cli->err, "without a quorum, --consistency stale reads what the answering node has\n");
-    fprintf(cli->err, "why: autonomy ha quorum status\n");
 }
 
-static void explain_denied(struct cli *cli)
+/* The server's own word for what to do instead; else the table's. */
+static const char *next_for(struct cli *cli, const struct client_answer *answer)
 {
-    if (!cli_value(cli, "operator"))
-        fprintf(cli->err, "say who you are: --operator you@example.com, or set AUTONOMY_OPERATOR\n");
+    const char *command = json_string_value(json_object_get(answer->json, "command"));
+    if (command)
+        return printable(cli, command);
+    const char *next = hint_text(cli, answer->code);
+    if (next || (answer->status != 503 && answer->status != 504))
+        return next;
+    return hint_text(cli, answer->status == 503 ? "unavailable" : "timeout");
 }
 
-static void explain(struct cli *cli, struct client *client, const struct client_answer *answer)
+static void explain(struct cli *cli, struct client *client, bool change, const struct client_answer *answer)
 {
-    const char *next = hint_for(answer->code);
+    const char *next = next_for(cli, answer);
     switch (answer->exit) {
     case CLI_UNREACHABLE:
         cli_fail(cli, answer->exit, "no server answered; the last one tried: %s", answer->message);
         for (uint32_t i = 0; i < client->url_count; i++)
             fprintf(cli->err, "  tried %s\n", client->urls[i].url);
-        fprintf(cli->err,
-                "name another node: --orchestrator-url, or set AUTONOMY_ORCHESTRATOR_FALLBACK_URLS\n");
+        hint_say(cli, "see on one of their hosts why (systemctl status autonomyd), or name another node: "
+                      "--orchestrator-url, or set AUTONOMY_ORCHESTRATOR_FALLBACK_URLS");
         break;
     case CLI_INTERRUPTED:
-        cli_fail(cli, answer->exit, "interrupted; nothing was changed");
+        if (change) /* else whoever caught it says what was done */
+            cli_fail(cli, answer->exit, "interrupted; nothing was changed");
         break;
     case CLI_UNKNOWN:
         cli_fail(cli, answer->exit, "outcome unknown: %s", answer->message);
-        fprintf(
-            cli->err,
-            "request id %s; the change happened, will happen or never will. Repeating it is safe:\n  %s\n",
-            client->request_id,
+        fprintf(cli->err, "request id %s; the change happened, will happen or never will\n",
+                client->request_id);
+        hint_say(
+            cli, "repeat it; that is safe:\n  %s",
             cli_repeat(cli, "request-id", arena_printf(&cli->arena, "--request-id %s", client->request_id)));
         break;
     default:
         cli_fail(cli, answer->exit, "%s", answer->message);
-        if (next)
-            fprintf(cli->err, "%s\n", next);
         explain_number(cli, answer);
         explain_unavailable(cli, answer);
-        if (answer->exit == CLI_DENIED)
-            explain_denied(cli);
+        if (next)
+            hint_say(cli, "%s", next);
         break;
     }
 }
@@ -176,6 +152,13 @@ static const char *body_text(struct cli *cli, const json_t *body)
     return copy;
 }
 
+static enum cli_exit not_ours(struct cli *cli, const char *who, const char *what)
+{
+    (void)cli_fail(cli, CLI_FAILED, "%s %s; is an autonomyd listening there?", who, what);
+    hint_say(cli, "look at --orchestrator-url; a node's looks like http://127.0.0.1:7101");
+    return CLI_FAILED;
+}
+
 enum cli_exit cli_call(struct cli *cli, const char *method, const char *path, const struct json_t *body,
                        struct json_t **out)
 {
@@ -195,11 +178,9 @@ enum cli_exit cli_call(struct cli *cli, const char *method, const char *path, co
         progress_wipe(&cli->progress);
     enum cli_exit exit = answer.exit;
     if (exit != CLI_DONE)
-        explain(cli, client, &answer);
+        explain(cli, client, change, &answer);
     else if (!answer.json)
-        exit = cli_fail(cli, CLI_FAILED,
-                        "%s answered with something that isn't JSON; is an autonomyd listening there?",
-                        answer.url);
+        exit = not_ours(cli, answer.url, "answered with something that isn't JSON");
     else {
         *out = json_incref(answer.json);
         if (cli->watch)
@@ -225,7 +206,7 @@ enum cli_exit cli_page(struct cli *cli, const char *path, uint64_t rows, const c
     if (json_is_array(items))
         *out = json_incref(items);
     else
-        exit = cli_fail(cli, CLI_FAILED, "the server's answer holds no list");
+        exit = not_ours(cli, "the server", "answered without a list");
     json_decref(page);
     return exit;
 }
@@ -244,9 +225,10 @@ enum cli_exit cli_list(struct cli *cli, const char *path, uint64_t limit, struct
         json_decref(page);
     } while (exit == CLI_DONE && cursor && json_array_size(rows) < CLI_ROWS_MAX &&
              (limit == 0 || json_array_size(rows) < limit));
-    if (exit == CLI_DONE && cursor && limit == 0)
-        exit = cli_fail(cli, CLI_FAILED, "more than %u rows; narrow it down with the command's filters",
-                        CLI_ROWS_MAX);
+    if (exit == CLI_DONE && cursor && limit == 0) {
+        exit = cli_fail(cli, CLI_FAILED, "more than %u rows", CLI_ROWS_MAX);
+        hint_say(cli, "narrow it down with a filter: autonomy %s --help", cli->command->path);
+    }
     if (exit == CLI_DONE)
         *out = rows;
     else

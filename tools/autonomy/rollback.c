@@ -5,6 +5,7 @@
 
 #include "fsm/targets.h"
 #include "tools/autonomy/client.h"
+#include "tools/autonomy/hints.h"
 #include "tools/autonomy/output.h"
 
 static void print_list(struct cli *cli, const char *title, const json_t *list)
@@ -133,9 +134,11 @@ enum cli_exit run_rollback_execute(struct cli *cli)
 {
     const struct rollback_target *target = rollback_target_find(cli_value(cli, "target"));
     const char *resource = cli_value(cli, "resource");
-    if (!target->orchestrated)
-        return cli_fail(cli, CLI_FAILED, "%s is not orchestrated; nothing was changed. By hand: %s",
-                        target->target, target->manual_path);
+    if (!target->orchestrated) {
+        (void)cli_fail(cli, CLI_FAILED, "%s is not orchestrated; nothing was changed", target->target);
+        hint_say(cli, "by hand: %s", target->manual_path);
+        return CLI_FAILED;
+    }
     enum cli_exit exit = check_strategy(cli, target, cli_value(cli, "strategy"));
     if (exit != CLI_DONE)
         return exit;

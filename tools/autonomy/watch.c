@@ -121,6 +121,7 @@ static void take_look(struct cli *cli, struct look *look)
     *look = (struct look){0};
     cli->out = open_memory(&look->out, &out_bytes);
     cli->err = open_memory(&look->err, &err_bytes);
+    cli->hinted = false;
     cli->watch->asked = false;
     cli->watch->answers = 0;
     memset(cli->watch->digest, 0, sizeof cli->watch->digest);

@@ -58,6 +58,11 @@ static inline struct ran run_arguments(int count, char **arguments)
     ran.exit = cli_run(count, arguments, out, err);
     fclose(out);
     fclose(err);
+    /* Whatever goes wrong, the last thing that is read says what to do. */
+    if (ran.exit != CLI_DONE && strncmp(ran.err, "next: ", 6) != 0 && !strstr(ran.err, "\nnext: ")) {
+        fprintf(stderr, "exit %d without a next step:\n%s\n", ran.exit, ran.err);
+        abort();
+    }
     return ran;
 }
 

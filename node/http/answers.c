@@ -222,7 +222,7 @@ static const struct field problem_fields[] = {
     SHAPE_TEXT("leader_url", .help = "its base URL", OR_NULL),
     SHAPE_COUNT("index", .help = "of a refusal that is in the log", OR_LEFT_OUT),
     SHAPE_COUNT("audit_seq", .help = "of its record", OR_LEFT_OUT),
-    SHAPE_TEXT("path", .help = "of the field that is at fault", OR_LEFT_OUT),
+    SHAPE_TEXT("path", .help = "of the field or argument that is at fault", OR_LEFT_OUT),
     SHAPE_TEXT("phase", .help = "of the plan", OR_LEFT_OUT),
     SHAPE_TEXT("stage_phase", OR_LEFT_OUT),
     SHAPE_TEXT("state", .help = "of the node in the plan", OR_LEFT_OUT),

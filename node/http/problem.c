@@ -131,7 +131,18 @@ void problem_answer(struct request *request, uint32_t status, const char *code, 
     problem_members(request, status, code, error.message, NULL);
 }
 
+/* What is wrong with a field or an argument begins with its path (base/schema.h): "stages[0].gates: ...". */
+static json_t *path_member(const struct error *error)
+{
+    static const char of_paths[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-[]";
+    const size_t length = strspn(error->message, of_paths);
+    if (error->code != ERROR_INVALID || length == 0 || strncmp(error->message + length, ": ", 2) != 0)
+        return NULL;
+    return json_pack("{s:s%}", "path", error->message, length);
+}
+
 void problem_error(struct request *request, const struct error *error)
 {
-    problem_members(request, problem_status(error->code), problem_code_of(error->code), error->message, NULL);
+    problem_members(request, problem_status(error->code), problem_code_of(error->code), error->message,
+                    path_member(error));
 }

@@ -235,6 +235,7 @@ def check_spoiled_bodies(judge):
             assert judge.document.errors(schema, body), f"{path}: the document takes it: {what}: {body}"
             answer = judge.ask(method, re.sub(r"{\w+}", "spoiled", path), body)
             assert answer.status == 422, f"{method} {path}: {what}: {answer!r}"
+            assert answer.json().get("path", "").split(".")[0].split("[")[0] in {"surprise", *schema["properties"]}, answer
             count += 1
     assert count > 300, count
     return count

@@ -82,6 +82,15 @@ static void unknown_method(void **state)
  * Method: one unknown field at the top, one deep inside a plan. */
 static void unknown_field(void **state)
 {
+    struct http_answer answer =
+        fixture_send(*state, "POST", "/v1/rollouts",
+                     "{\"artifact\":{\"name\":\"a\",\"version\":\"1\"},\"stages\":[{},"
+                     "{\"gates\":[{\"kind\":\"manual\",\"colour\":\"red\"}]}]}");
+    assert_string_equal(json_text_at(answer.json, "path"), "stages[1].gates[0].colour");
+    assert_problem(&answer, 422, "invalid_field");
+    answer = fixture_get(*state, "/v1/flags?limit=0");
+    assert_string_equal(json_text_at(answer.json, "path"), "limit");
+    assert_problem(&answer, 422, "invalid_field");
     expect(*state, "POST", "/v1/rollouts/p-1/halt", "{\"reason\":\"r\",\"colour\":\"red\"}", 422,
            "invalid_field", "colour");
     expect(*state, "POST", "/v1/rollouts",

@@ -315,6 +315,29 @@ static void bad_requests_and_one_too_many_are_refused(void **state)
         reader_done(&readers[i]);
 }
 
+/* Goal: HEAD tells what a stream would be and takes none of their places.
+ * Method: twice as many as there are places, on connections that stay open; then a stream. */
+static void head_takes_no_place(void **state)
+{
+    struct http_fixture *self = *state;
+    int fds[2 * STREAMS_MAX];
+    for (size_t i = 0; i < 2 * STREAMS_MAX; i++) {
+        char head[1024];
+        fds[i] = http_connect(self->port);
+        assert_true(http_send_text(fds[i], "HEAD /v1/events HTTP/1.1\r\nHost: x\r\n\r\n"));
+        ssize_t got = recv(fds[i], head, sizeof(head) - 1, 0);
+        assert_true(got > 0);
+        head[got] = '\0';
+        assert_non_null(strstr(head, " 200 OK"));
+        assert_non_null(strstr(head, EVENTS_CONTENT_TYPE));
+    }
+    for (int i = 0; i < PATIENCE_MS / 5 && stream_hub_count(server_streams(self->server)) > 0; i++)
+        usleep(5000); /* the last one's head has left, its stream ends now */
+    assert_int_equal(stream_hub_count(server_streams(self->server)), 0);
+    for (size_t i = 0; i < 2 * STREAMS_MAX; i++)
+        close(fds[i]);
+}
+
 /* Goal: an idle stream gets comments that carry the last id, also past what its filter holds back, and they
  * show the server that a reader went. Method: a short heartbeat; the count of streams falls to none. */
 static void heartbeats_carry_the_last_id(void **state)
@@ -486,6 +509,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reader_ahead_of_the_node_gets_nothing_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(filters_let_through_what_they_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_requests_and_one_too_many_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(head_takes_no_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(heartbeats_carry_the_last_id, set_up_beating, tear_down),
         cmocka_unit_test_setup_teardown(slow_reader_is_told_and_cut_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stopping_server_ends_its_streams, set_up, tear_down),

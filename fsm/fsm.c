@@ -121,6 +121,11 @@ enum error_code fsm_checkpoint(struct fsm *self, const char *folder, struct erro
     return kv_checkpoint(store_kv(self->store), folder, error);
 }
 
+enum error_code fsm_verify(struct fsm *self, struct error *error)
+{
+    return kv_verify(store_kv(self->store), error);
+}
+
 /* --- one command --- */
 
 /* The record of a refused attempt: written after all else that the handler wrote is undone. */

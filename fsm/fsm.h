@@ -57,6 +57,9 @@ enum error_code fsm_apply(struct fsm *self, const struct entry *entries, uint32_
 void fsm_describe(const struct fsm *self, struct fsm_state *out);
 enum error_code fsm_flush(struct fsm *self, struct error *error) MUST_USE;
 enum error_code fsm_checkpoint(struct fsm *self, const char *folder, struct error *error) MUST_USE;
+/** Reads everything that is on the disk and checks its checksums. Blocks: not on the loop thread.
+ * @return ERROR_CORRUPT */
+enum error_code fsm_verify(struct fsm *self, struct error *error) MUST_USE;
 
 /* --- commands --- */
 

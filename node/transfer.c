@@ -413,7 +413,8 @@ static void opened_close(struct transfer *self)
     self->opened_folder = NULL;
 }
 
-/** Opens what was fetched: it must say of itself what the manifest says. */
+/** Opens what was fetched: it must say of itself what the manifest says, and be whole. The manifest's hashes
+ * are of the files as the source has them: damage of its disk would come along. */
 static enum error_code store_check(struct transfer *self, const json_t *manifest, struct error *error)
 {
     struct fsm *fsm = NULL;
@@ -443,6 +444,8 @@ static enum error_code store_check(struct transfer *self, const json_t *manifest
                          "the fetched store is at index %llu with digest %s, the manifest says %llu and %s",
                          (unsigned long long)state.index, digest,
                          (unsigned long long)json_u64(manifest, "index"), expected ? expected : "none");
+    if (code == ERROR_OK && fsm_verify(fsm, error) != ERROR_OK)
+        code = error_prefix(error, "the source's store is damaged");
     if (code != ERROR_OK) {
         fsm_close(fsm);
         return code;

@@ -3,8 +3,9 @@
  * The manifest names every file with size and SHA-256; each is fetched with ranges (a broken connection goes
  * on where it ended), verified and synced. Files of an earlier attempt whose hash is right are kept. A source
  * that answers nothing for a few seconds, not even about its health, is left for the next one. At the end the
- * fetched store is opened: it must say of itself what the manifest said. Only then is `done` called with
- * success; the store stays open for transfer_take(), so that who installs it need not wait for the disk.
+ * fetched store is opened: it must say of itself what the manifest said, and every block's checksum must be
+ * right. Only then is `done` called with success; the store stays open for transfer_take(), so that who
+ * installs it need not wait for the disk.
  *
  * Threads: transfer_fetch and `done` on the loop; the work on a thread of its own, since it blocks. */
 #pragma once

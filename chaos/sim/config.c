@@ -2,10 +2,67 @@
  * what two alone would show. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "chaos/sim/sim_internal.h"
 
 #define STREAM_CONFIG 1u
+
+/* What a run is mainly about: faults that belong together, and how fast they come. A name in `kinds` is used
+ * always, one in `some` half the time. */
+struct theme {
+    uint32_t share; /* of a hundred seeds */
+    const char *kinds, *some;
+    uint32_t every_min_ms, every_max_ms, lasts_max_ms;
+};
+
+static const struct theme themes[] = {
+    {.share = 25,
+     .kinds = " member member-cut ",
+     .some = " partition isolate one-way bridge crash pause transfer stall delay loss stop ",
+     .every_min_ms = 30,
+     .every_max_ms = 500,
+     .lasts_max_ms = 2000},
+    {.share = 20,
+     .kinds = " crash ",
+     .some =
+         " crash-all fail-sync fail-mark full slow-disk stall wipe-state wipe-disk flip-state flip-log stop "
+         "isolate delay ",
+     .every_min_ms = 100,
+     .every_max_ms = 3000,
+     .lasts_max_ms = 4000},
+    {.share = 15,
+     .kinds = " isolate ",
+     .some = " pause transfer one-way partition bridge crash stall clock loss delay double ",
+     .every_min_ms = 50,
+     .every_max_ms = 1000,
+     .lasts_max_ms = 3000},
+};
+
+static bool names(const char *list, const char *name)
+{
+    const char *at = strstr(list, name);
+    return at != NULL && at[-1] == ' ' && at[strlen(name)] == ' ';
+}
+
+static void draw_theme(struct random *random, uint32_t allowed, struct sim_config *out)
+{
+    uint32_t draw = random_below(random, 100), i = 0, faults = 0;
+
+    while (i < sizeof themes / sizeof themes[0] && draw >= themes[i].share)
+        draw -= themes[i++].share;
+    if (i == sizeof themes / sizeof themes[0])
+        return;
+    for (uint32_t kind = 0; sim_fault_name(kind) != NULL; kind++)
+        if (names(themes[i].kinds, sim_fault_name(kind)) ||
+            (names(themes[i].some, sim_fault_name(kind)) && random_chance(random, 50)))
+            faults |= 1u << kind;
+    if ((faults & allowed) == 0)
+        return;
+    out->faults = faults & allowed;
+    out->fault_every_ms = random_between(random, themes[i].every_min_ms, themes[i].every_max_ms);
+    out->fault_lasts_ms = random_between(random, 20, themes[i].lasts_max_ms);
+}
 
 static void draw_faults(struct random *random, uint32_t allowed, uint32_t *out)
 {
@@ -41,6 +98,7 @@ void config_draw(const struct sim_options *options, struct sim_config *out)
     out->fault_lasts_ms = random_scale(&random, 50, 8000);
     out->restart_ms = random_scale(&random, 10, 4000);
     draw_faults(&random, options->faults, &out->faults);
+    draw_theme(&random, options->faults, out);
     if (options->nodes != 0)
         out->nodes = options->nodes;
 }

@@ -30,8 +30,9 @@ struct fake_store {
     char *path;
     bool wal;
     bool open, exists;
-    bool refusing;    /* met a full disk; refuses until it is recovered */
-    unsigned crashes; /* handles from before the last one are dead */
+    bool refusing;     /* met a full disk; refuses until it is recovered */
+    unsigned refusals; /* that it still gives */
+    unsigned crashes;  /* handles from before the last one are dead */
     struct fake_table live, durable;
     struct fake_table
         *unsynced; /* the store as it was after each batch that a crash may lose, oldest first */

@@ -8,6 +8,8 @@
 #include "base/kv.h"
 #include "chaos/sim/fake_disk_internal.h"
 
+#define REFUSALS 50u /* writes that a store without a write-ahead log refuses after it met a full disk */
+
 struct kv {
     struct fake_store *store;
     unsigned crashes; /* the store's when this was opened */
@@ -211,10 +213,12 @@ static enum error_code write_changes(struct kv *self, const struct fake_changes 
         return dead(self, error);
     CHECK(!options.sync || store->wal, "a synced write to %s, which keeps no write-ahead log", store->path);
     CHECK(!self->read_only, "a write to %s, which was opened for reading", store->path);
-    if (store->refusing)
+    /* One without a write-ahead log takes writes again by itself, some time after there is room. */
+    if (store->refusing && (store->wal || --store->refusals > 0))
         return error_set(error, ERROR_NO_SPACE, "store %s refuses until it is recovered", store->path);
     enum error_code code = fake_disk_admit(store->path, changes->bytes, options.sync, error);
     store->refusing = code == ERROR_NO_SPACE;
+    store->refusals = REFUSALS;
     if (code)
         return code;
     fake_store_write(store, changes);
@@ -394,6 +398,7 @@ enum error_code kv_checkpoint(struct kv *self, const char *folder, struct error 
         return error_set(error, ERROR_EXISTS, "checkpoint to %s: it exists", folder);
     struct fake_store *copy = fake_store_get(folder, true);
     copy->exists = true;
+    copy->refusing = false;
     fake_table_copy(&copy->durable, &self->store->durable);
     fake_table_copy(&copy->live, &self->store->durable);
     return ERROR_OK;

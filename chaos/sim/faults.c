@@ -26,16 +26,6 @@ struct kind {
  * ------------------------------------------------------------------------------------------------------------
  */
 
-/* Half of the faults meet whoever leads. */
-static uint32_t target(struct sim *self, const struct fault *fault)
-{
-    int leader = cluster_leader(self->cluster);
-
-    if (leader >= 0 && fault->draws[0] % 2 == 0)
-        return (uint32_t)leader;
-    return (uint32_t)(fault->draws[0] / 2 % self->cluster->count);
-}
-
 static void crash(struct sim *self, struct fault *fault)
 {
     keeper_crash(self, fault->node, fault->until_ms - fault->at_ms);
@@ -227,6 +217,7 @@ static const struct kind kinds[] = {
     {.name = "flip-state", .begin = flip_state_begin, .end = flip_state_end},
     {.name = "flip-log", .begin = flip_log_begin, .end = flip_log_end},
     {.name = "member", .begin = member},
+    {.name = "member-cut", .begin = member, .network = true},
     {.name = "transfer", .begin = transfer},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
@@ -235,6 +226,16 @@ _Static_assert(KINDS <= SIM_FAULT_KINDS, "bits of a mask");
 const char *sim_fault_name(uint32_t kind)
 {
     return kind < KINDS ? kinds[kind].name : NULL;
+}
+
+/* Half of the faults meet whoever leads. */
+static uint32_t target(struct sim *self, const struct fault *fault)
+{
+    int leader = cluster_leader(self->cluster);
+
+    if (leader >= 0 && (fault->draws[0] % 2 == 0 || kinds[fault->kind].begin == member))
+        return (uint32_t)leader;
+    return (uint32_t)(fault->draws[0] / 2 % self->cluster->count);
 }
 
 /* --- the network
@@ -249,6 +250,9 @@ static bool cuts(const struct fault *fault, uint32_t from, uint32_t to)
 
     if (strcmp(name, "partition") == 0)
         return apart;
+    if (strcmp(name, "member-cut") == 0) /* who asked for the change reaches some of the others only */
+        return (from == fault->node && (mask >> to & 1) != 0) ||
+               (to == fault->node && (mask >> from & 1) != 0);
     if (strcmp(name, "isolate") == 0)
         return from == fault->node || to == fault->node;
     if (strcmp(name, "one-way") == 0)

@@ -257,7 +257,7 @@ static uint64_t fsm_machine_applied(const struct cluster_node *node)
     return state.index;
 }
 
-/* As a transfer does: the copy is opened once, and says of itself what it is. */
+/* As a transfer does: the copy is opened once, says of itself what it is, and is verified. */
 static enum error_code fsm_machine_copy(struct cluster_node *node, const char *folder,
                                         struct cluster_node *source, struct machine_state *out,
                                         struct error *error)
@@ -274,8 +274,9 @@ static enum error_code fsm_machine_copy(struct cluster_node *node, const char *f
     if (code != ERROR_OK)
         return code;
     describe(copy, out);
+    code = fsm_verify(copy, error);
     fsm_close(copy);
-    return ERROR_OK;
+    return code;
 }
 
 const struct cluster_machine cluster_fsm = {.interface = fsm_interface,

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/disk.h"
 #include "base/hash.h"
+#include "base/kv.h"
 #include "fsm/fsm.h"
 #include "node/transfer.h"
 #include "support/canned.h"
@@ -376,6 +377,60 @@ static void manifest_is_not_believed(void **state)
     assert_int_equal(fetch(fixture, 5, NULL), ERROR_OK);
 }
 
+static void flip_middle(const char *path)
+{
+    struct stat about;
+    uint8_t byte;
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(file >= 0 && fstat(file, &about) == 0);
+    assert_int_equal(pread(file, &byte, 1, about.st_size / 2), 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(file, &byte, 1, about.st_size / 2), 1);
+    close(file);
+}
+
+static void flip_big_table(void *context, const char *name)
+{
+    struct fixture *fixture = context;
+    size_t length = strlen(name), bytes = 0;
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", fixture->source, name);
+    if (length < 4 || strcmp(name + length - 4, ".sst") != 0)
+        return;
+    free(file_read(fixture->source, name, &bytes));
+    if (bytes < 30000)
+        return;
+    flip_middle(path);
+    fixture->hits++;
+}
+
+/* Goal: what is damaged on the source's own disk does not come along: the hashes of its files agree. (The
+ * simulator's seed 1455.)
+ * Method: a bit flipped in a value that opening the store doesn't read, before the manifest is made. */
+static void damage_of_the_source_is_noticed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kv_options options = {0};
+    struct kv *kv = NULL;
+    struct error error = {0};
+    static const char zeros[40000];
+    assert_int_equal(kv_open(fixture->source, &options, &kv, &error), ERROR_OK);
+    struct kv_batch *batch = kv_batch_new();
+    kv_batch_put(batch, span_text("z"), span_of(zeros, sizeof zeros));
+    assert_int_equal(kv_write(kv, batch, (struct kv_write_options){0}, &error), ERROR_OK);
+    kv_batch_free(batch);
+    assert_int_equal(kv_flush(kv, &error), ERROR_OK);
+    kv_close(kv);
+    fixture->hits = 0;
+    assert_int_equal(disk_list(fixture->source, flip_big_table, fixture, &error), ERROR_OK);
+    assert_int_equal(fixture->hits, 1);
+    json_array_clear(json_object_get(fixture->manifest, "files"));
+    assert_int_equal(disk_list(fixture->source, list_file, fixture, &error), ERROR_OK);
+
+    assert_int_equal(fetch(fixture, 1, NULL), ERROR_CORRUPT);
+    assert_non_null(strstr(fixture->error.message, "the source's store is damaged"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(earlier_attempt_is_used_and_cleaned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(vanished_file_is_an_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(manifest_is_not_believed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damage_of_the_source_is_noticed, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -277,8 +277,6 @@ static enum error_code open_store(struct log *self, bool read_only, bool point_i
     enum error_code code = kv_open(self->folder, &options, &self->kv, error);
     if (code == ERROR_NO_SPACE && disk_reserve_release(self->reserve_path) > 0)
         code = kv_open(self->folder, &options, &self->kv, error);
-    if (code == ERROR_NOT_FOUND)
-        return damaged(self, error, "there is a mark (%s), but no entry", self->mark_path);
     return code;
 }
 
@@ -305,6 +303,8 @@ static enum error_code open_checked(struct log *self, struct error *error)
         code = open_store(self, false, false, error);
     if (code == ERROR_CORRUPT && !self->kv)
         code = open_torn(self, error);
+    if (code == ERROR_NOT_FOUND)
+        return damaged(self, error, "there is a mark (%s), but no entry", self->mark_path);
     if (code)
         return code;
     if (is_blank(self)) {

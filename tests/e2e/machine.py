@@ -103,13 +103,19 @@ class Base:
         subprocess.run(["rm", "-rf", "--one-file-system", str(self.folder)], check=False)
 
 
-# Runs as the machine's first process, in its namespaces; $1: lower, $2: upper, $3: work, $4: root, $5: name, the rest: what to run.
+# Runs as the machine's first process, in its namespaces; $1: the base, $2: the layer over it, $3: root, $4: name, the rest: what to
+# run. Where folders can't be the upper layer (/tmp is an overlay itself), memory is.
 BOOT = r"""
 set -eu
-lower=$1 upper=$2 work=$3 root=$4 name=$5
-shift 5
+base=$1 layer=$2 root=$3 name=$4
+shift 4
 mount --make-rprivate /
-mount -t overlay -o "lowerdir=$lower,upperdir=$upper,workdir=$work" overlay "$root"
+over() {
+    mkdir -p "$layer/upper" "$layer/work"
+    mount -t overlay -o "lowerdir=$base,upperdir=$layer/upper,workdir=$layer/work" overlay "$root"
+}
+over || { mount -t tmpfs tmpfs "$layer" && over; }
+echo "$name" >"$root/etc/hostname"
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
@@ -151,10 +157,8 @@ class Machine:
 
     def __init__(self, base, name, init=None):
         self.name, self.folder = name, base.folder / name
-        for part in ("upper", "work", "root"):
+        for part in ("layer", "root"):
             (self.folder / part).mkdir(parents=True)
-        (self.folder / "upper/etc").mkdir()
-        (self.folder / "upper/etc/hostname").write_text(f"{name}\n")
         self.console = self.folder / "console"
         self.cgroup = None
         self.process = self.spawn(base, init or SYSTEMD)
@@ -179,7 +183,7 @@ class Machine:
 
         with open(self.console, "wb") as console:
             return subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup", "--net", "--kill-child", "sh", "-c", BOOT, "boot",
-                                     str(base.root), str(self.folder / "upper"), str(self.folder / "work"), str(self.folder / "root"), self.name, *init],
+                                     str(base.root), str(self.folder / "layer"), str(self.folder / "root"), self.name, *init],
                                     stdin=subprocess.DEVNULL, stdout=console, stderr=console, preexec_fn=join_cgroup)
 
     def first_process(self):

@@ -22,6 +22,7 @@ static void assert_refused(struct log_fixture *f, const char *what)
     assert_null(f->log);
     if (!strstr(f->error.message, what))
         fail_msg("\"%s\" doesn't say \"%s\"", f->error.message, what);
+    assert_null(strstr(f->error.message + 1, "the log in ")); /* said once */
     assert_non_null(strstr(f->error.message, "mv /n1 /n1.damaged-$(date +%s)"));
     assert_non_null(strstr(f->error.message, "`join:`"));
 }

@@ -194,14 +194,13 @@ static uint32_t slot_checksum(const uint8_t *slot, uint32_t length)
     return crc32c(crc32c(0, slot + 8, 12), slot + SLOT_HEAD, length);
 }
 
-/* The number of a whole slot; 0 when it isn't whole. No slot is the last of all numbers: the next one would
- * be older than this. */
+/* The number of a whole slot, 1 .. INT64_MAX; 0 when it isn't whole. */
 static uint64_t slot_number(const uint8_t *slot)
 {
     uint32_t length = get_u32(slot + 16);
     uint64_t number = get_u64(slot + 8);
     if (memcmp(slot, slot_magic, sizeof(slot_magic)) != 0 || length > DISK_SMALL_BYTES_MAX ||
-        number == UINT64_MAX)
+        number > INT64_MAX)
         return 0;
     return slot_checksum(slot, length) == get_u32(slot + 20) ? number : 0;
 }
@@ -276,11 +275,14 @@ enum error_code disk_small_write(const char *path, struct span content, struct e
     if (fd < 0)
         return errno == ENOENT ? small_create(path, content, error) : failed(error, "can't open", path);
     int newest = slots_read(fd, slots);
+    uint64_t number = newest < 0 ? 0 : slot_number(slots + (size_t)newest * SLOT_BYTES);
     enum error_code code = ERROR_OK;
     if (newest == -2) {
         code = failed(error, "can't read", path);
+    } else if (number == INT64_MAX) { /* no write came so far: from 1 again, in a file of its own */
+        close(fd);
+        return small_create(path, content, error);
     } else {
-        uint64_t number = newest < 0 ? 0 : slot_number(slots + (size_t)newest * SLOT_BYTES);
         uint8_t *slot = slots; /* its bytes are no longer needed */
         off_t offset = newest == 0 ? (off_t)SLOT_BYTES : 0;
         slot_fill(slot, number + 1, content);

@@ -88,9 +88,10 @@ void request_remember(struct store *store, const struct store_key *key, const st
     CHECK(key->length == REQUEST_KEY_BYTES, "a request's key of %zu bytes", key->length);
     store_put_record(store, key, &request_schema, request);
     store_put(store, &expiry, store_key_span(key));
-    store_meta(store)->request_count++;
-    if (*store_next_expiry_ms(store) > request->expires_ms)
-        *store_next_expiry_ms(store) = request->expires_ms;
+    struct store_meta *meta = store_meta(store);
+    meta->request_count++;
+    if (meta->next_expiry_ms > request->expires_ms)
+        meta->next_expiry_ms = request->expires_ms;
 }
 
 struct expired_row {
@@ -130,9 +131,8 @@ static bool expired_visit(void *context, struct span key, struct span value)
 void request_expire(struct store *store, uint64_t time_ms, uint32_t count_max)
 {
     struct store_meta *meta = store_meta(store);
-    uint64_t *next_ms = store_next_expiry_ms(store);
     CHECK(count_max <= REQUEST_EXPIRE_TICK_MAX, "%u at once", count_max);
-    if (meta->request_count == 0 || *next_ms > time_ms)
+    if (meta->request_count == 0 || meta->next_expiry_ms > time_ms)
         return;
     struct expired expired;
     expired.until_ms = time_ms;
@@ -140,8 +140,9 @@ void request_expire(struct store *store, uint64_t time_ms, uint32_t count_max)
     expired.count = 0;
     expired.count_max = count_max;
     expired.error = (struct error){0};
-    const struct store_key prefix = store_key1('R', span_of(NULL, 0));
-    store_scan(store, &prefix, false, expired_visit, &expired);
+    const struct store_key prefix = store_key1('R', span_of(NULL, 0)), limit = store_key_after(&prefix);
+    const struct store_key first = expiry_key(meta->next_expiry_ms, 0);
+    store_scan_range(store, &first, &limit, false, expired_visit, &expired);
     if (expired.error.code == ERROR_OK && expired.count > meta->request_count)
         (void)error_set(&expired.error, ERROR_CORRUPT, "%u requests expire of %llu", expired.count,
                         (unsigned long long)meta->request_count);
@@ -156,7 +157,7 @@ void request_expire(struct store *store, uint64_t time_ms, uint32_t count_max)
         store_delete(store, &by_id);
     }
     meta->request_count -= expired.count;
-    *next_ms = expired.next_ms;
+    meta->next_expiry_ms = expired.next_ms;
 }
 
 static bool next_visit(void *context, struct span key, struct span value)
@@ -169,9 +170,13 @@ static bool next_visit(void *context, struct span key, struct span value)
 
 uint64_t request_next_deadline_ms(struct view *view)
 {
-    const struct store_key prefix = store_key1('R', span_of(NULL, 0));
+    const struct store_meta *meta = reader_meta(view_reader(view));
+    const struct store_key prefix = store_key1('R', span_of(NULL, 0)), limit = store_key_after(&prefix);
+    const struct store_key first = expiry_key(meta->next_expiry_ms, 0);
     uint64_t due_ms = UINT64_MAX;
-    view_scan(view, &prefix, false, next_visit, &due_ms);
+    if (meta->request_count == 0)
+        return 0;
+    view_scan_range(view, &first, &limit, false, next_visit, &due_ms);
     if (due_ms == UINT64_MAX)
         return 0;
     return (due_ms + REQUEST_DEADLINE_MS - 1) / REQUEST_DEADLINE_MS * REQUEST_DEADLINE_MS;

@@ -31,13 +31,12 @@ struct store {
     struct {
         uint64_t audit_seq;
         uint8_t audit_hash[DIGEST_BYTES];
-        uint64_t request_count, member_count, active_switch_count;
+        uint64_t request_count, member_count, active_switch_count, next_expiry_ms;
     } entry_before; /* what an entry may change of it, at store_entry_begin() */
     struct bytes ops;
     size_t ops_before;  /* of them, at that point */
     struct bytes value; /* a read or packed record on its way */
     struct error error; /* latched */
-    uint64_t next_expiry_ms;
     bool in_group, in_entry, scanning;
 };
 
@@ -52,7 +51,7 @@ struct meta_record {
     struct span audit_hash;
     uint64_t configuration_index;
     struct span configuration;
-    uint64_t request_count, member_count, active_switch_count;
+    uint64_t request_count, member_count, active_switch_count, next_expiry_ms;
 };
 
 #define META(field_name, field_type, ...)                                                                    \
@@ -76,6 +75,7 @@ static const struct field meta_fields[] = {
     META(request_count, FIELD_U64),
     META(member_count, FIELD_U64),
     META(active_switch_count, FIELD_U64),
+    META(next_expiry_ms, FIELD_U64, .max = UINT64_MAX),
 };
 static const struct schema meta_schema = SCHEMA("meta", struct meta_record, meta_fields);
 
@@ -102,6 +102,7 @@ static void meta_pack(const struct store_meta *meta, struct bytes *out)
         .request_count = meta->request_count,
         .member_count = meta->member_count,
         .active_switch_count = meta->active_switch_count,
+        .next_expiry_ms = meta->next_expiry_ms,
     };
     schema_pack(&meta_schema, &record, out);
 }
@@ -126,6 +127,7 @@ static enum error_code meta_unpack(struct span packed, struct store_meta *out, s
             .request_count = record.request_count,
             .member_count = record.member_count,
             .active_switch_count = record.active_switch_count,
+            .next_expiry_ms = record.next_expiry_ms,
         };
         if (record.cluster_id)
             snprintf(out->cluster_id, sizeof(out->cluster_id), "%s", record.cluster_id);
@@ -271,11 +273,6 @@ struct store_meta *store_meta(struct store *self)
     return &self->meta;
 }
 
-uint64_t *store_next_expiry_ms(struct store *self)
-{
-    return &self->next_expiry_ms;
-}
-
 /* --- groups and entries --- */
 
 void store_begin(struct store *self)
@@ -298,6 +295,7 @@ static void entry_mark(struct store *self)
     self->entry_before.request_count = self->meta.request_count;
     self->entry_before.member_count = self->meta.member_count;
     self->entry_before.active_switch_count = self->meta.active_switch_count;
+    self->entry_before.next_expiry_ms = self->meta.next_expiry_ms;
 }
 
 void store_entry_begin(struct store *self)
@@ -329,6 +327,7 @@ void store_entry_undo(struct store *self)
     self->meta.request_count = self->entry_before.request_count;
     self->meta.member_count = self->entry_before.member_count;
     self->meta.active_switch_count = self->entry_before.active_switch_count;
+    self->meta.next_expiry_ms = self->entry_before.next_expiry_ms;
     entry_mark(self);
 }
 
@@ -348,7 +347,6 @@ void store_abandon(struct store *self)
         kv_overlay_keep(self->overlay);
     kv_overlay_clear(self->overlay);
     self->meta = self->meta_before;
-    self->next_expiry_ms = 0;
     self->in_group = false;
     self->in_entry = false;
 }

@@ -75,6 +75,10 @@ struct store_meta {
     uint64_t request_count;       /* remembered requests */
     uint64_t member_count;        /* members that are not removed */
     uint64_t active_switch_count; /* kill switches that are active: none is the rule, and spares a scan */
+    /* Not later than the first expiry of a remembered request; 0: not known, look. Kept by request.c: what
+     * expired before it has left deleted keys behind, and a scan from the first key would walk over all of
+     * them at every entry. */
+    uint64_t next_expiry_ms;
 };
 
 /** @param create  make the folder's store if it is missing
@@ -83,9 +87,6 @@ enum error_code store_open(const char *folder, bool create, struct store **out, 
 void store_close(struct store *self);
 struct kv *store_kv(struct store *self);
 struct store_meta *store_meta(struct store *self);
-/** Not later than the first expiry of a remembered request (0: not known, look): spares a scan at every
- * entry. Kept by request.c, forgotten by store_abandon(), no part of the state. */
-uint64_t *store_next_expiry_ms(struct store *self);
 /** The meta record as it stands in `kv` at `snapshot`; a store without one is all zero. */
 enum error_code store_meta_read(struct kv *kv, const struct kv_snapshot *snapshot, struct store_meta *out,
                                 struct error *error) MUST_USE;

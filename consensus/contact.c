@@ -156,6 +156,7 @@ void contact_update(struct contact *self, const struct configuration *configurat
 {
     bool quorum = false;
 
+    forget_guests(self, false, now_ms);
     if (role == CONSENSUS_LEADER) {
         quorum = contact_majority(self, configuration, now_ms);
     } else if (leader_id != 0) {

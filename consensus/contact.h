@@ -57,7 +57,7 @@ const struct contact_peer *contact_find(const struct contact *self, uint64_t nod
 bool contact_recent(const struct contact *self, uint64_t node_id, uint64_t now_ms);
 /** Would the voters of this configuration have a majority among those in contact? */
 bool contact_majority(const struct contact *self, const struct configuration *configuration, uint64_t now_ms);
-/** Brings `quorum` and `lost_ms` up to date. */
+/** Brings `quorum` and `lost_ms` up to date, and forgets guests that fell silent. */
 void contact_update(struct contact *self, const struct configuration *configuration, enum consensus_role role,
                     uint64_t leader_id, uint64_t now_ms);
 /** This peer's process is gone. Plans the candidacy when it was our leader. */

@@ -223,6 +223,12 @@ enum wire_refusal wire_judge(struct wire *self, struct wire_link *link, const st
                   (unsigned long long)hello->node_id);
         return WIRE_REFUSED_REMOVED;
     }
+    if (hello->wanted != 0 && hello->wanted != self->options.identity.node_id) {
+        /* An address that had another node before. Nothing follows from it for the connections it has. */
+        error_set(sentence, ERROR_DENIED, "%s is node %llu, not %llu", self->address,
+                  (unsigned long long)self->options.identity.node_id, (unsigned long long)hello->wanted);
+        return WIRE_REFUSED_WRONG_NODE;
+    }
     const uint32_t living = count_open(self, hello->node_id);
     struct wire_hello judged = *hello;
     if (link->peer != NULL) /* an answer may be overtaken by what it acknowledges on its own connection */

@@ -85,6 +85,7 @@ static const struct field hello_fields[] = {
      .offset = offsetof(struct wire_hello, address),
      .required = true,
      .max = ADDRESS_BYTES_MAX - 1},
+    {.name = "wanted", .type = FIELD_U64, .offset = offsetof(struct wire_hello, wanted)},
     {.name = "log_end", .type = FIELD_U64, .offset = offsetof(struct wire_hello, log_end)},
 };
 static const struct schema hello_schema = SCHEMA("hello", struct wire_hello, hello_fields);

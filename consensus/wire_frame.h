@@ -40,6 +40,7 @@ struct wire_hello {
     uint64_t start_counter;
     uint64_t nonce; /* of this run of the process: tells two copies of one data folder apart */
     const char *address;
+    uint64_t wanted;  /* by who connects: the node it takes the address for; 0: it doesn't say */
     uint64_t log_end; /* what is durable in its log, the snapshot included; 0: it doesn't say */
 };
 

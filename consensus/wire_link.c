@@ -97,7 +97,8 @@ static void on_connected(void *context)
     struct wire_link *link = context;
     struct bytes payload;
     bytes_init(&payload, 0);
-    const struct wire_hello hello = wire_own_hello(link->wire);
+    struct wire_hello hello = wire_own_hello(link->wire);
+    hello.wanted = link->peer->status.node_id;
     wire_hello_encode(&hello, &payload);
     link->state = LINK_SHAKING;
     (void)send_payload(link, &payload); /* where it fails, the end follows */

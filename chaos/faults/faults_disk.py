@@ -179,7 +179,7 @@ def must_refuse(run, node, what):
     run.violation(f"{node.name} with {what} was not refused with the way to go on (exit {code}): {said[-500:]}")
 
 
-@fault("corrupt-log", "corruption", "a bit of the raft log is flipped while the node is down", mixes=False)
+@fault("corrupt-log", "corruption", "a bit of the raft log is flipped while the node is down", lossy=True)
 def corrupt_log(run):
     with run.take() as node, run.fault("corrupt-log", node):
         wal = with_a_long_wal(run, node)
@@ -192,7 +192,7 @@ def corrupt_log(run):
         run.rejoin(node)
 
 
-@fault("truncate-log", "corruption", "the raft log loses its end while the node is down", mixes=False)
+@fault("truncate-log", "corruption", "the raft log loses its end while the node is down", lossy=True)
 def truncate_log(run):
     with run.take() as node, run.fault("truncate-log", node):
         wal = with_a_long_wal(run, node)
@@ -202,7 +202,7 @@ def truncate_log(run):
         run.rejoin(node)
 
 
-@fault("corrupt-mark", "corruption", "both copies of the mark are damaged, or the file is gone, while the node is down", mixes=False)
+@fault("corrupt-mark", "corruption", "both copies of the mark are damaged, or the file is gone, while the node is down", lossy=True)
 def corrupt_mark(run):
     with run.take() as node, run.fault("corrupt-mark", node):
         run.pause(1.5)
@@ -260,7 +260,7 @@ def new_store(node):
         path.rename(node.data / f"damaged.{path.name}.{time.monotonic_ns()}")
 
 
-@fault("corrupt-state", "corruption", "a bit of the store is flipped while the node is down", mixes=False)
+@fault("corrupt-state", "corruption", "a bit of the store is flipped while the node is down")
 def corrupt_state(run):
     with run.take() as node, run.fault("corrupt-state", node):
         path, at, size = store_with_records(run, node)
@@ -271,7 +271,7 @@ def corrupt_state(run):
         run.well_then_erase(node, "damaged.*")
 
 
-@fault("truncate-state", "corruption", "a table of the store loses its end while the node is down", mixes=False)
+@fault("truncate-state", "corruption", "a table of the store loses its end while the node is down")
 def truncate_state(run):
     with run.take() as node, run.fault("truncate-state", node):
         path, _, size = store_with_records(run, node)
@@ -282,7 +282,7 @@ def truncate_state(run):
         run.well_then_erase(node, "damaged.*")
 
 
-@fault("lost-state", "corruption", "the store is gone while the node is down; the log stays", mixes=False)
+@fault("lost-state", "corruption", "the store is gone while the node is down; the log stays")
 def lost_state(run):
     with run.take() as node, run.fault("lost-state", node):
         node.end(signal.SIGKILL)

@@ -59,7 +59,7 @@ def slow(run):
             run.quota.free(node.process.pid)
 
 
-@fault("descriptors", "machine", "a node may open no more files or connections", mixes=True)
+@fault("descriptors", "machine", "a node may open no more files or connections")
 def descriptors(run):
     with run.take() as node:
         pid = node.process.pid

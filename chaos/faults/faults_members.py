@@ -7,14 +7,14 @@ from common import Violation, wait_for
 from nodes import Node
 
 
-@fault("wipe", "members", "a node's folder is gone: it is taken out and comes back under a new id", mixes=False)
+@fault("wipe", "members", "a node's folder is gone: it is taken out and comes back under a new id", lossy=True)
 def wipe(run):
     with run.take() as node, run.fault("wipe", node):
         node.end(signal.SIGKILL)
         run.rejoin(node)
 
 
-@fault("churn", "members", "members are taken out and come back, one after the other", mixes=False)
+@fault("churn", "members", "members are taken out and come back, one after the other", lossy=True)
 def churn(run):
     for _ in range(run.random().randrange(2, 4)):
         with run.take() as node, run.fault("churn", node):
@@ -24,7 +24,7 @@ def churn(run):
             run.rejoin(node)
 
 
-@fault("failover", "members", "a storm of handovers: the leader is asked to resign again and again", mixes=True)
+@fault("failover", "members", "a storm of handovers: the leader is asked to resign again and again")
 def failover(run):
     with run.fault("failover"):
         for _ in range(run.random().randrange(4, 12)):
@@ -47,7 +47,7 @@ def double(run, node, folder, number):
     return other
 
 
-@fault("clone", "members", "a copy of a node's folder is started elsewhere while the node runs", mixes=False)
+@fault("clone", "members", "a copy of a node's folder is started elsewhere while the node runs", mixes=False, lossy=True)
 def clone(run):
     with run.take() as node, run.fault("clone", node):
         node.end(signal.SIGKILL)
@@ -69,7 +69,7 @@ def clone(run):
             other.end(signal.SIGKILL)
 
 
-@fault("old-copy", "members", "a node's folder is replaced by an older copy of itself", mixes=False)
+@fault("old-copy", "members", "a node's folder is replaced by an older copy of itself", mixes=False, lossy=True)
 def old_copy(run):
     with run.take() as node, run.fault("old-copy", node):
         copy = node.folder / "copy"

@@ -47,7 +47,7 @@ def stop(run):
 def pause(run):
     with run.take() as node, run.fault("pause", node):
         node.send(signal.SIGSTOP)
-        run.hold(0.3, 6)
+        run.hold(0.3, run.random().choice((3, 6, 12)))
         node.send(signal.SIGCONT)
 
 
@@ -65,6 +65,9 @@ def thaw_leader(run):
 @fault("storm", "process", "a restart storm: nodes are killed and started again at once, many times")
 def storm(run):
     with run.take() as node, run.fault("storm", node):
+        node.end(signal.SIGKILL)
+        if run.random().random() < 0.5:
+            run.hold(2, 5)  # so that it is killed while it fetches the state of others
         for _ in range(run.random().randrange(4, 10)):
             node.end(signal.SIGKILL)
             node.start()

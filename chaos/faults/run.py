@@ -17,7 +17,7 @@ from nodes import Cluster, OPERATOR
 POLL_S = 0.2
 RECOVERY_BOUND_S = 5  # changes are acknowledged again so soon after the last fault
 QUIET_S = (0.5, 2.5)  # between two faults
-MIXED = 0.3           # so often two faults at once
+MIXED = 0.4           # so often two faults at once
 
 
 class Run:
@@ -227,9 +227,9 @@ class Run:
                 bag = sorted(names)
                 self.rng.shuffle(bag)
             fault = FAULTS[bag.pop()]
-            partners = [FAULTS[n] for n in bag if FAULTS[n].mixes and FAULTS[n].group != fault.group]
+            partners = [FAULTS[n] for n in bag if fault.goes_with(FAULTS[n])]
             threads = []
-            if fault.mixes and partners and self.rng.random() < MIXED:
+            if partners and self.rng.random() < MIXED:
                 partner = self.rng.choice(sorted(partners, key=lambda f: f.name))
                 bag.remove(partner.name)
                 threads = [threading.Thread(target=self.one, args=(partner, number + 1))]

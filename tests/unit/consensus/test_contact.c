@@ -165,6 +165,12 @@ static void guests_are_bounded_and_forgotten(void **state)
     assert_true(contact_heard(contact, 501, "guest:1", 10001 + CONTACT_GUEST_MS));
     assert_null(contact_find(contact, 500));
     assert_non_null(contact_find(contact, 1));
+    /* Nobody new has to come for that: time is enough. */
+    contact_update(contact, &bench.configuration, CONSENSUS_FOLLOWER, 0, 10001 + 2 * CONTACT_GUEST_MS);
+    assert_non_null(contact_find(contact, 501));
+    contact_update(contact, &bench.configuration, CONSENSUS_FOLLOWER, 0, 10002 + 2 * CONTACT_GUEST_MS);
+    assert_null(contact_find(contact, 501));
+    assert_non_null(contact_find(contact, 1));
     bench_close(&bench);
 }
 

@@ -19,6 +19,7 @@ static struct wire_hello some_hello(void)
                                .start_counter = 12,
                                .nonce = UINT64_MAX,
                                .address = "[::1]:7201",
+                               .wanted = 78,
                                .log_end = 77};
 }
 
@@ -119,6 +120,7 @@ static void handshakes_come_back(void **state)
     assert_int_equal(hello.start_counter, 12);
     assert_true(hello.nonce == UINT64_MAX);
     assert_int_equal(hello.log_end, 77);
+    assert_int_equal(hello.wanted, 78);
 
     for (uint32_t refusal = 0; refusal < WIRE_REFUSAL_COUNT; refusal++) {
         struct wire_answer back;

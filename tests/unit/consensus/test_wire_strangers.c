@@ -102,6 +102,25 @@ static void wrong_nodes_are_rejected(void **state)
     assert_witness_unharmed(self);
 }
 
+/* Goal: who still looks for a former node at an address doesn't harm its connection to the one that is there
+ * now. Method: a connection is up; then the same address is set for an id that isn't there any more. */
+static void former_id_of_an_address_harms_no_connection(void **state)
+{
+    struct fixture *self = *state;
+    struct node *a = &self->nodes[0], *b = &self->nodes[1];
+    node_open(a);
+    node_open(b);
+    node_knows(a, b);
+    WAIT_FOR(self, a->ups == 1);
+    wire_peer_set(a->wire, 4712, b->listen);
+    WAIT_FOR(self, a->rejected == 1);
+    run_for(self, 300);
+    assert_int_equal(a->downs, 0);
+    assert_int_equal(wire_send(a->wire, 101, span_text("still here")), ERROR_OK);
+    WAIT_FOR(self, b->frames == 1);
+    assert_non_null(strstr(b->last_note, "wrong_node"));
+}
+
 /* Goal: another cluster's node refuses us, and we learn it as rejected, not as refused or down.
  * Method: two real wires of different clusters; then of different generations. */
 static void other_clusters_reject_us(void **state)
@@ -477,6 +496,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(those_who_do_not_belong_are_told_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_ids_are_heard_and_notes_are_rare, set_up, tear_down),
         cmocka_unit_test_setup_teardown(node_that_forgot_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(former_id_of_an_address_harms_no_connection, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_nodes_are_rejected, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_clusters_reject_us, set_up, tear_down),
         cmocka_unit_test_setup_teardown(second_process_under_one_id_silences_both, set_up, tear_down),

@@ -401,7 +401,10 @@ static json_t *request_body(struct document *self, const struct route *route)
     path_names(route, &path);
     json_t *schema = schema_describe(body, DESCRIBE_TAKEN, path.names, self->schemas);
     const char *name = strrchr(json_string_value(json_object_get(schema, "$ref")), '/') + 1;
-    const bool required = json_object_get(json_object_get(self->schemas, name), "required") != NULL;
+    const json_t *wanted = json_object_get(json_object_get(self->schemas, name), "required"), *field;
+    bool required = false;
+    size_t i;
+    json_array_foreach(wanted, i, field) if (!route_takes(route, json_string_value(field))) required = true;
     json_t *media = json_pack("{s:O}", "schema", schema);
     if (route->example != NULL) {
         json_t *example = json_loads(route->example, 0, NULL);

@@ -98,7 +98,8 @@ static const struct route routes[] = {
         EXAMPLE("{\"node_id\": 4711, \"name\": \"n4\", \"address\": \"127.0.0.1:7204\"}")),
     ACT("DELETE", "/v1/ha/members/{member}", ha_remove, .id = "remove_member",
         .about = "Takes a member out for good, by its name or the 16 hex digits of its id.",
-        .body = &remove_schema, ANSWERS(&ha_removed_shape), EXAMPLE("{\"reason\": \"its host is gone\"}")),
+        .body = &remove_schema, .prepare = ha_remove_check, .query = "reason", ANSWERS(&ha_removed_shape),
+        EXAMPLE("{\"reason\": \"its host is gone\"}")),
 
     LIST("/v1/rollouts", rollout_list, "limit cursor phase", .id = "list_rollouts",
          .about = "Plans, in the order of their ids.", ANSWERS(&plan_page_shape)),

@@ -15,6 +15,7 @@ void ha_members(struct request *request);
 void ha_epochs(struct request *request);
 void ha_failover(struct request *request);
 void ha_join(struct request *request);
+enum error_code ha_remove_check(struct request *request, struct error *error);
 void ha_remove(struct request *request);
 void system_version(struct request *request);
 void system_configuration(struct request *request);

@@ -173,6 +173,18 @@ static const struct field remove_fields[] = {
 };
 const struct schema remove_schema = SCHEMA("removal", struct remove_body, remove_fields);
 
+/* Some clients and proxies drop the body of a DELETE: its reason may stand in the query. */
+enum error_code ha_remove_check(struct request *request, struct error *error)
+{
+    const char *reason = request_query(request, "reason");
+    if (reason == NULL)
+        return ERROR_OK;
+    if (json_object_get(request->json, "reason") != NULL)
+        return error_set(error, ERROR_INVALID, "reason: it stands in the body and in the query");
+    json_object_set_new(request->json, "reason", json_string(reason));
+    return ERROR_OK;
+}
+
 void ha_remove(struct request *request)
 {
     if (body_take(request, request->route->body) != NULL)

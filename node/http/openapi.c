@@ -433,11 +433,14 @@ static json_t *answer_schema(struct document *self, const struct route *route)
     return out;
 }
 
-static json_t *text_content(const struct route *route)
+static json_t *text_content(struct document *self, const struct route *route)
 {
-    if (has_prefix(route->content, "text/"))
-        return json_pack("{s:{s:{s:s}}}", route->content, "schema", "type", "string");
-    return binary_content(route->content);
+    if (!has_prefix(route->content, "text/"))
+        return binary_content(route->content);
+    json_t *schema = json_pack("{s:s}", "type", "string");
+    if (route->answers[0] != NULL) /* OpenAPI has no word for the data of an event */
+        set(schema, "x-event-data", answer_schema(self, route));
+    return json_pack("{s:{s:o}}", route->content, "schema", schema);
 }
 
 static json_t *success(struct document *self, const struct route *route, uint32_t status)
@@ -452,7 +455,7 @@ static json_t *success(struct document *self, const struct route *route, uint32_
     if (status == 201 && route->location[0] != '\0')
         set(about, "Location", reference("headers", "Location"));
     json_t *content = route->content != NULL
-                          ? text_content(route)
+                          ? text_content(self, route)
                           : json_pack("{s:{s:o}}", JSON_TYPE, "schema", answer_schema(self, route));
     const char *more;
     for (uint32_t i = 0; route->contents != NULL && (more = route->contents(i)) != NULL; i++)

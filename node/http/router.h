@@ -35,10 +35,11 @@ struct route {
     const char *id;                                  /* operationId: "halt_rollout" */
     const char *about;                               /* one sentence */
     const struct schema *answers[ROUTE_ANSWERS_MAX]; /* of these one is answered; none: see `content` */
-    const char *content;                             /* media type of an answer that isn't JSON */
-    const char *(*contents)(uint32_t position);      /* more of them, beside JSON; NULL past the last */
-    const char *takes;                               /* media type of a body that isn't JSON */
-    const char *example;                             /* of a body */
+    const char
+        *content; /* media type of an answer that isn't JSON; `answers` then are what its events hold */
+    const char *(*contents)(uint32_t position); /* more of them, beside JSON; NULL past the last */
+    const char *takes;                          /* media type of a body that isn't JSON */
+    const char *example;                        /* of a body */
     /* It may answer 201, with this path as Location: "/v1/flags/{key}", of path parameters and of what was
      * answered. */
     const char *location;

@@ -2,6 +2,7 @@
 #include "node/http/routes.h"
 
 #include "fsm/answers.h"
+#include "fsm/audit.h"
 #include "fsm/leadership.h"
 #include "fsm/rollback.h"
 #include "node/http/answers.h"
@@ -209,7 +210,7 @@ static const struct route routes[] = {
      ANSWERS(&audit_verdict_shape)},
     LOCAL("/v1/events", events_stream, .query = "category event_type last_event_id", .id = "follow_events",
           .about = "Every audit record as this node applies it, as server-sent events; without an end.",
-          .content = EVENTS_CONTENT_TYPE),
+          .content = EVENTS_CONTENT_TYPE, ANSWERS(&audit_schema)),
 
     ACT("POST", "/v1/internal/change", internal_change, .id = "forward_change",
         .about = "Between nodes: a follower's change, for the leader.", .takes = OUTCOME_CONTENT_TYPE,

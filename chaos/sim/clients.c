@@ -382,7 +382,9 @@ static void ask(struct sim *self, uint32_t number)
     struct operation *operation = &self->operations[client->operation];
     uint32_t node = choose_node(self, client);
 
-    if (sim_now(self) > operation->begun_ms + PATIENCE_MS && !self->calm) {
+    /* In a healthy cluster all is answered; only a spare never gets what a reader there waits for. */
+    bool hopeless = !self->calm || operation->kind == OPERATION_READ_FOLLOWER;
+    if (sim_now(self) > operation->begun_ms + PATIENCE_MS && hopeless) {
         end_operation(self, client);
         return;
     }

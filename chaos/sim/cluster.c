@@ -268,7 +268,7 @@ void cluster_compare(struct cluster_node *node, const struct entry *entry, uint6
             note_committed(self, id, entry->index);
     } else if (known->type != record.type || known->term != record.term || known->hash != record.hash) {
         cluster_report(self,
-                       "node %u applied at %" PRIu64 " term %" PRIu64
+                       "committed: node %u applied at %" PRIu64 " term %" PRIu64
                        " hash %08x; before it was term %" PRIu64 " hash %08x",
                        node->number, entry->index, record.term, record.hash, known->term, known->hash);
     }
@@ -292,7 +292,8 @@ static void note_leader(struct cluster *self, struct cluster_node *node,
         if (self->leaders[i].term != status->term)
             continue;
         if (self->leaders[i].leader != node->id)
-            cluster_report(self, "term %" PRIu64 " has two leaders: %016" PRIx64 " and %016" PRIx64,
+            cluster_report(self,
+                           "one-leader: term %" PRIu64 " has two leaders: %016" PRIx64 " and %016" PRIx64,
                            status->term, self->leaders[i].leader, node->id);
         return;
     }
@@ -421,12 +422,12 @@ void cluster_form(struct cluster *self, uint32_t voters)
         enum error_code code = cluster_add(self, node, 5000);
         if (code == ERROR_OK)
             code = ERROR_CONFLICT; /* until it has caught up */
-        for (uint32_t attempt = 0; attempt < 100 && code == ERROR_CONFLICT; attempt++) {
+        for (uint32_t attempt = 0; attempt < 1000 && code == ERROR_CONFLICT; attempt++) {
             cluster_run(self, 20);
             code = cluster_assign(self, node, MEMBER_VOTER, 5000);
         }
         if (code != ERROR_OK)
-            cluster_report(self, "node %u could not join: %s", node, error_name(code));
+            cluster_report(self, "availability: node %u could not join: %s", node, error_name(code));
     }
     cluster_settle(self, 5000);
 }

@@ -39,7 +39,7 @@ static bool has_leader(struct cluster *self, void *context)
 uint32_t cluster_await_leader(struct cluster *self, uint64_t ms)
 {
     if (!cluster_run_until(self, has_leader, NULL, ms))
-        cluster_report(self, "no leader was ready within %" PRIu64 " ms", ms);
+        cluster_report(self, "availability: no leader was ready within %" PRIu64 " ms", ms);
     int leader = cluster_leader(self);
     return leader < 0 ? 0 : (uint32_t)leader;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -27,7 +28,7 @@ struct arguments {
     struct sim_options options;
     uint64_t first, last;
     uint32_t jobs;
-    bool shrink;
+    bool shrink, each;
 };
 
 struct child {
@@ -47,20 +48,24 @@ struct totals {
 static void help(void)
 {
     printf("sim: nodes of the real consensus and state machine in one thread and virtual time\n\n"
-           "  sim --seed N | --seeds A..B  [--minutes M] [--nodes N] [--faults LIST|all|none] [--trace]\n"
-           "      [--shrink] [--mutant NAME] [--jobs N]\n\n"
+           "  sim --seed N | --seeds A..B | --fresh N  [--minutes M] [--nodes N] [--faults LIST|all|none] "
+           "[--trace]\n"
+           "      [--shrink] [--mutant NAME] [--jobs N] [--each]\n\n"
            "  --seed N          play one seed; the last line is its trace's hash, the same on every run\n"
            "  --seeds A..B      play many, each in a process of its own\n"
+           "  --fresh N         play N seeds that nobody has played, and say which\n"
            "  --minutes M       virtual minutes before everything is mended (3)\n"
            "  --nodes N         1 to 7 (each seed draws its own)\n"
            "  --faults LIST     names with commas; each seed draws among them (all)\n"
            "  --trace           print every event\n"
            "  --shrink          leave out faults of a failing seed as long as it fails\n"
            "  --mutant NAME     plant a bug: it must be found\n"
-           "  --jobs N          processes at a time (1)\n\n"
+           "  --jobs N          processes at a time (1)\n"
+           "  --each            a line for each seed that holds, too\n\n"
            "Exit 0: clean; 1: a violation, with its seed; 2: usage; 3: the environment.\n\n"
            "  sim --seed 7 --minutes 10\n"
            "  sim --seeds 1..500 --jobs 2\n"
+           "  sim --fresh 1000 --minutes 5 --jobs 2\n"
            "  sim --seed 7 --faults crash,partition --nodes 3 --trace\n\n"
            "Faults:");
     for (uint32_t kind = 0; sim_fault_name(kind) != NULL; kind++)
@@ -140,7 +145,8 @@ static void parse(int argc, char **argv, struct arguments *out)
         {"seed", 1, NULL, 's'},   {"seeds", 1, NULL, 'S'},  {"minutes", 1, NULL, 'm'},
         {"nodes", 1, NULL, 'n'},  {"faults", 1, NULL, 'f'}, {"trace", 0, NULL, 't'},
         {"shrink", 0, NULL, 'k'}, {"mutant", 1, NULL, 'u'}, {"jobs", 1, NULL, 'j'},
-        {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0}};
+        {"fresh", 1, NULL, 'F'},  {"each", 0, NULL, 'e'},   {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
     bool seeded = false;
 
     *out = (struct arguments){.options = {.minutes = 3, .faults = UINT32_MAX, .mutant = ""}, .jobs = 1};
@@ -153,6 +159,14 @@ static void parse(int argc, char **argv, struct arguments *out)
         case 'S':
             seed_range(optarg, out);
             seeded = true;
+            break;
+        case 'F':
+            out->first = (uint64_t)time(NULL) * 10000;
+            out->last = out->first + number(optarg, 1, 1000000) - 1;
+            seeded = true;
+            break;
+        case 'e':
+            out->each = true;
             break;
         case 'm':
             out->options.minutes = number(optarg, 1, 100000);
@@ -183,7 +197,7 @@ static void parse(int argc, char **argv, struct arguments *out)
         }
     }
     if (!seeded)
-        usage("%s", "say --seed N or --seeds A..B");
+        usage("%s", "say --seed N, --seeds A..B or --fresh N");
 }
 
 /* --- processes
@@ -403,6 +417,8 @@ static int play_many(const struct arguments *arguments)
                 continue;
             if (!end_child(child, &report))
                 tell_failure(child, &report, totals.violations);
+            else if (arguments->each)
+                printf("ok - seed %" PRIu64 "\n", report.seed);
             add(&totals, &report);
             fclose(child->said);
             *child = children[--running];
@@ -410,8 +426,9 @@ static int play_many(const struct arguments *arguments)
     }
     totals.cpu_s = children_cpu_s();
     print_totals(&totals);
-    printf("%s - %" PRIu64 " of %" PRIu64 " seeds hold\n", totals.violations == 0 ? "ok" : "not ok",
-           totals.seeds - totals.violations, totals.seeds);
+    printf("%s - %" PRIu64 " of the %" PRIu64 " seeds %" PRIu64 "..%" PRIu64 " hold\n",
+           totals.violations == 0 ? "ok" : "not ok", totals.seeds - totals.violations, totals.seeds,
+           arguments->first, arguments->last);
     return totals.violations == 0 ? EXIT_CLEAN : EXIT_VIOLATION;
 }
 

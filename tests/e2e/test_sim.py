@@ -36,7 +36,7 @@ def test_a_seed_plays_the_same_in_every_build():
 def test_many_seeds_are_counted():
     code, out, err = sim("--seeds", "1..4", "--minutes", "1", "--jobs", "2")
     assert code == 0, out + err
-    assert out.strip().endswith("ok - 4 of 4 seeds hold"), out
+    assert out.strip().endswith("ok - 4 of the 4 seeds 1..4 hold"), out
     assert re.search(r"[1-9]\d* writes acknowledged", out), out
     assert re.search(r"[1-9]\d* restarts", out), out
 

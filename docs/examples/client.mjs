@@ -45,7 +45,8 @@ async function ask(method, path, body, key = randomUUID(), timeoutMs = 10_000) {
       if (error instanceof Refused) throw error;
       why = `${nodes[0]}: ${error.cause?.message ?? error.message}`;
     }
-    if (Date.now() > end) throw new Unknown(`no outcome within ${patienceMs} ms; repeat it with Idempotency-Key ${key}; last: ${why}`);
+    const again = method === "GET" ? "" : `repeat it with Idempotency-Key ${key}; `;
+    if (Date.now() > end) throw new Unknown(`no answer within ${patienceMs} ms; ${again}last: ${why}`);
   }
 }
 

@@ -70,7 +70,8 @@ def ask(method, path, body=None, key=None, timeout_s=10):
         except (OSError, http.client.HTTPException, ValueError) as error:
             why = f"{NODES[0]}: {error}"
         if time.monotonic() > end:
-            raise Unknown(f"no outcome within {PATIENCE_S} s; repeat it with Idempotency-Key {key}; last: {why}")
+            again = f"repeat it with Idempotency-Key {key}; " if key else ""
+            raise Unknown(f"no answer within {PATIENCE_S} s; {again}last: {why}")
         NODES.append(NODES.pop(0))
         time.sleep(0.2)
 

@@ -27,9 +27,12 @@ next_node() {
 # happened) and 504 (it may have happened) go on to the next node. All attempts at a change carry the same Idempotency-Key: it happens
 # once, and whoever asks again gets the first answer.
 ask() {
-    local method=$1 path=$2 body=${3:-} timeout_s=${4:-10} status key end=$((SECONDS + patience_s)) options=()
-    key=$(cat /proc/sys/kernel/random/uuid)
-    [ "$method" = GET ] || options+=(-H "Idempotency-Key: $key")
+    local method=$1 path=$2 body=${3:-} timeout_s=${4:-10} status key again='' end=$((SECONDS + patience_s)) options=()
+    if [ "$method" != GET ]; then
+        key=$(cat /proc/sys/kernel/random/uuid)
+        again="repeat it with Idempotency-Key $key; "
+        options+=(-H "Idempotency-Key: $key")
+    fi
     [ -z "$body" ] || options+=(-H 'Content-Type: application/json' --data-binary "$body")
     while true; do
         status=$(curl -s -m "$timeout_s" -o "$answer" -w '%{http_code}' -X "$method" "${nodes[0]}$path" \
@@ -40,7 +43,7 @@ ask() {
         *) jq -r '"\(.code): \(.detail)"' "$answer" >&2 || cat "$answer" >&2; exit 1 ;;
         esac
         if [ "$SECONDS" -gt "$end" ]; then
-            echo "no outcome within $patience_s s; repeat it with Idempotency-Key $key; last: $status of ${nodes[0]}" >&2
+            echo "no answer within $patience_s s; ${again}last: $status of ${nodes[0]}" >&2
             exit 5
         fi
         next_node

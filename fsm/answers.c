@@ -288,6 +288,18 @@ const struct schema kill_switch_shape = SHAPE("kill switch", switch_fields);
 static const struct field switch_page_fields[] = SHAPE_PAGE(kill_switch_shape);
 const struct schema kill_switch_page_shape = SHAPE("kill switch page", switch_page_fields);
 
+/* --- the audit trail --- */
+
+static const struct field prune_fields[] = {
+    SHAPE_COUNT("pruned", .help = "records that go"),
+    SHAPE_COUNT("first_seq", .help = "the first that stays"),
+    SHAPE_COUNT("anchor_seq", .help = "the last that is gone; 0: none is"),
+    SHAPE_TEXT("anchor_hash", OR_NULL),
+    SHAPE_TIME("anchor_time", .help = "of that record", OR_NULL),
+    SHAPE_TEXT("held_by", .help = "why later ones stay", OR_NULL),
+};
+const struct schema audit_prune_shape = SHAPE("audit pruned", prune_fields);
+
 /* --- leadership --- */
 
 static const struct field epoch_fields[] = {

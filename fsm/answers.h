@@ -17,5 +17,7 @@ extern const struct schema rollback_target_shape, rollback_targets_shape, rollba
 /* flag_view.c */
 extern const struct schema flag_shape, flag_page_shape, flag_changes_shape, kill_switch_shape,
     kill_switch_page_shape;
+/* audit_prune.c */
+extern const struct schema audit_prune_shape;
 /* leadership_view.c */
 extern const struct schema epoch_shape;

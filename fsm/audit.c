@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/limits.h"
 
@@ -96,6 +97,33 @@ void audit_hash(const struct audit_record *record, uint8_t out[DIGEST_BYTES])
 static bool hash_equal(struct span span, const uint8_t hash[DIGEST_BYTES])
 {
     return span.bytes == DIGEST_BYTES && memcmp(span.data, hash, DIGEST_BYTES) == 0;
+}
+
+bool audit_anchor_of(const struct audit_record *record, struct audit_anchor *out)
+{
+    const char *seq = NULL, *hash = NULL, *count = NULL, *time = NULL;
+    if (strcmp(record->event_name, AUDIT_PRUNED_EVENT) != 0 || record->outcome != AUDIT_SUCCESS)
+        return false;
+    for (size_t i = 0; i < record->field_count; i++) {
+        const struct field_pair *pair = &record->fields[i];
+        const char **wanted = strcmp(pair->key, "anchor_seq") == 0    ? &seq
+                              : strcmp(pair->key, "anchor_hash") == 0 ? &hash
+                              : strcmp(pair->key, "count") == 0       ? &count
+                              : strcmp(pair->key, "anchor_time") == 0 ? &time
+                                                                      : NULL;
+        if (wanted)
+            *wanted = pair->value;
+    }
+    *out = (struct audit_anchor){.pruned_ms = record->timestamp, .record_seq = record->seq};
+    return seq && hash && count && time && parse_u64(seq, INT64_MAX, &out->seq) && out->seq > 0 &&
+           out->seq < record->seq && hex_decode(hash, out->hash, DIGEST_BYTES) &&
+           parse_u64(count, INT64_MAX, &out->count) && time_parse(time, &out->timestamp) == 0;
+}
+
+void audit_chain_begin(struct audit_chain *chain, const struct audit_anchor *anchor)
+{
+    *chain = (struct audit_chain){.seq = anchor->seq, .anchored = true};
+    memcpy(chain->hash, anchor->hash, DIGEST_BYTES);
 }
 
 enum error_code audit_chain_next(struct audit_chain *chain, const struct audit_record *record,

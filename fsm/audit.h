@@ -47,6 +47,21 @@ const char *audit_source_name(uint32_t source);
 /** The record's hash: over its msgpack form without `hash` (its prev_hash included). */
 void audit_hash(const struct audit_record *record, uint8_t out[DIGEST_BYTES]);
 
+#define AUDIT_PRUNED_EVENT "system.audit.pruned" /* its fields: the anchor */
+
+/** What stood before the first record of a trail that was pruned; all zero: it begins with record 1. */
+struct audit_anchor {
+    uint64_t seq; /* of the last record that is gone */
+    uint8_t hash[DIGEST_BYTES];
+    uint64_t count;      /* records that went with it */
+    uint64_t timestamp;  /* of that record */
+    uint64_t pruned_ms;  /* when */
+    uint64_t record_seq; /* of the record about it */
+    uint64_t swept_seq;  /* up to it they have left the store, too */
+};
+/** The anchor that a record tells of; `swept_seq` stays 0. @return false: it is no record of a prune */
+bool audit_anchor_of(const struct audit_record *record, struct audit_anchor *out);
+
 /* Verifying a chain, record by record, from wherever it comes (store, HTTP, a directory of JSON lines). */
 struct audit_chain {
     uint64_t seq;               /* of the last good record */
@@ -54,6 +69,8 @@ struct audit_chain {
     uint64_t records;           /* looked at */
     bool anchored;              /* the first record's predecessor is known */
 };
+/** Begins behind an anchor; with one of seq 0, at record 1. */
+void audit_chain_begin(struct audit_chain *chain, const struct audit_anchor *anchor);
 /** @return ERROR_CORRUPT naming the first record that doesn't fit and why: gap, hash, link. */
 enum error_code audit_chain_next(struct audit_chain *chain, const struct audit_record *record,
                                  struct error *error) MUST_USE;

@@ -14,6 +14,19 @@
 /* The numbers stand in keys. */
 enum index_kind { INDEX_CATEGORY = 1, INDEX_EVENT = 2, INDEX_ACTOR = 3, INDEX_RESOURCE = 4 };
 
+#define QUERY_ARENA_BYTES                                                                                    \
+    (1024u * 1024u) /* one record: a command's bytes at most, with room for its pointers */
+
+static void fail_missing(struct reader reader, uint64_t seq)
+{
+    struct error error = {0};
+    (void)error_set(&error, ERROR_CORRUPT, "audit record %llu is missing", (unsigned long long)seq);
+    if (reader.store)
+        store_fail(reader.store, &error);
+    else
+        view_fail(reader.view, error.code, "%s", error.message);
+}
+
 static struct store_key index_prefix(enum index_kind kind, const char *value)
 {
     struct store_key key = store_key1('A', span_of(NULL, 0));
@@ -58,6 +71,17 @@ static void index_put(struct store *store, enum index_kind kind, const char *val
     store_put(store, &key, span_of(NULL, 0));
 }
 
+/* What a record's rows in the indexes stand under. */
+static void indexes_visit(const struct audit_record *record, struct store *store,
+                          void (*visit)(struct store *store, enum index_kind kind, const char *value,
+                                        uint64_t seq))
+{
+    visit(store, INDEX_CATEGORY, audit_category_name(record->category), record->seq);
+    visit(store, INDEX_EVENT, record->event_name, record->seq);
+    visit(store, INDEX_ACTOR, record->actor, record->seq);
+    visit(store, INDEX_RESOURCE, record->resource, record->seq);
+}
+
 uint64_t audit_append(struct store *store, struct arena *arena, const struct audit_record *record)
 {
     struct store_meta *meta = store_meta(store);
@@ -74,20 +98,38 @@ uint64_t audit_append(struct store *store, struct arena *arena, const struct aud
 
     const struct store_key key = store_key_u64('a', whole.seq);
     store_put_record(store, &key, &audit_schema, &whole);
-    index_put(store, INDEX_CATEGORY, audit_category_name(whole.category), whole.seq);
-    index_put(store, INDEX_EVENT, whole.event_name, whole.seq);
-    index_put(store, INDEX_ACTOR, whole.actor, whole.seq);
-    index_put(store, INDEX_RESOURCE, whole.resource, whole.seq);
+    indexes_visit(&whole, store, index_put);
 
     meta->audit_seq = whole.seq;
     memcpy(meta->audit_hash, hash, DIGEST_BYTES);
     return whole.seq;
 }
 
-/* --- querying --- */
+static void index_delete(struct store *store, enum index_kind kind, const char *value, uint64_t seq)
+{
+    if (!value)
+        return;
+    struct store_key key = index_prefix(kind, value);
+    store_key_append_u64(&key, seq);
+    store_delete(store, &key);
+}
 
-#define QUERY_ARENA_BYTES                                                                                    \
-    (1024u * 1024u) /* one record: a command's bytes at most, with room for its pointers */
+void audit_remove(struct store *store, uint64_t seq)
+{
+    struct arena arena;
+    struct audit_record record;
+    const struct store_key key = store_key_u64('a', seq);
+    arena_init(&arena, QUERY_ARENA_BYTES);
+    if (store_get_record(store, &key, &audit_schema, &arena, &record)) {
+        store_delete(store, &key);
+        indexes_visit(&record, store, index_delete);
+    } else {
+        fail_missing((struct reader){.store = store}, seq);
+    }
+    arena_done(&arena);
+}
+
+/* --- querying --- */
 
 struct query {
     struct view *view;
@@ -146,42 +188,48 @@ static struct store_key query_prefix(const struct audit_filter *filter, bool *in
     return store_key1('a', span_of(NULL, 0));
 }
 
-/* --- a period as a range of seqs --- */
-
-static bool first_visit(void *context, struct span key, struct span value)
+static bool first_of_visit(void *context, struct span key, struct span value)
 {
     uint64_t *seq = context;
     (void)value;
-    *seq = get_u64((const uint8_t *)key.data + 1);
+    *seq = get_u64((const uint8_t *)key.data + key.bytes - 8);
     return false;
 }
 
-static bool timestamp_of(struct query *query, uint64_t seq, uint64_t *out)
+uint64_t audit_first_of(struct reader reader, const char *resource, uint64_t first_seq)
 {
-    const struct store_key key = store_key_u64('a', seq);
-    struct audit_record record;
-    const bool found = view_get_record(query->view, &key, &audit_schema, &query->arena, &record);
-    if (found)
-        *out = record.timestamp;
+    uint64_t seq = 0;
+    struct store_key first = index_prefix(INDEX_RESOURCE, resource);
+    const struct store_key limit = store_key_after(&first);
+    store_key_append_u64(&first, first_seq);
+    if (reader.store)
+        store_scan_range(reader.store, &first, &limit, false, first_of_visit, &seq);
     else
-        view_fail(query->view, ERROR_CORRUPT, "audit record %llu is missing", (unsigned long long)seq);
-    arena_clear(&query->arena);
-    return found;
+        view_scan_range(reader.view, &first, &limit, false, first_of_visit, &seq);
+    return seq;
 }
 
-/* The first seq in [low, high) whose time is `time_ms` or later; `high` when there is none. */
-static uint64_t seq_at(struct query *query, uint64_t low, uint64_t high, uint64_t time_ms)
+/* --- a period as a range of seqs --- */
+
+uint64_t audit_seq_at(struct reader reader, uint64_t low, uint64_t high, uint64_t time_ms)
 {
+    struct arena arena;
+    arena_init(&arena, QUERY_ARENA_BYTES);
     while (low < high) {
         const uint64_t middle = low + (high - low) / 2;
-        uint64_t timestamp = 0;
-        if (!timestamp_of(query, middle, &timestamp))
-            return high;
-        if (timestamp < time_ms)
+        const struct store_key key = store_key_u64('a', middle);
+        struct audit_record record;
+        if (!reader_get_record(reader, &key, &audit_schema, &arena, &record)) {
+            fail_missing(reader, middle);
+            low = high;
+        } else if (record.timestamp < time_ms) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
+        arena_clear(&arena);
     }
+    arena_done(&arena);
     return low;
 }
 
@@ -191,16 +239,16 @@ struct seq_range {
 
 static struct seq_range query_range(struct query *query, bool oldest_first, uint64_t from_seq)
 {
+    struct audit_anchor anchor;
+    const struct reader reader = view_reader(query->view);
     const uint64_t end = view_audit_last(query->view) + 1;
-    const struct store_key prefix = store_key1('a', span_of(NULL, 0));
-    uint64_t begin = end;
-    view_scan(query->view, &prefix, false, first_visit, &begin);
+    const uint64_t begin = view_audit_anchor(query->view, &anchor);
 
     struct seq_range range = {begin, end};
     if (query->filter->start_ms != 0)
-        range.first = seq_at(query, begin, end, query->filter->start_ms);
+        range.first = audit_seq_at(reader, begin, end, query->filter->start_ms);
     if (query->filter->end_ms != 0 && query->filter->end_ms < UINT64_MAX)
-        range.limit = seq_at(query, begin, end, query->filter->end_ms + 1);
+        range.limit = audit_seq_at(reader, begin, end, query->filter->end_ms + 1);
     if (from_seq != 0 && oldest_first && from_seq > range.first)
         range.first = from_seq;
     if (from_seq != 0 && !oldest_first && from_seq < range.limit)

@@ -34,7 +34,7 @@ struct command_group {
 static const struct command_group groups[] = {
     {leadership_commands, &leadership_command_count}, {plan_commands, &plan_command_count},
     {rollback_commands, &rollback_command_count},     {flag_commands, &flag_command_count},
-    {switch_commands, &switch_command_count},
+    {switch_commands, &switch_command_count},         {audit_commands, &audit_command_count},
 };
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 

@@ -28,6 +28,8 @@ extern const struct command_entry flag_commands[]; /* flag*.c: 40 .. 42 */
 extern const size_t flag_command_count;
 extern const struct command_entry switch_commands[]; /* kill_switch.c: 50 .. 52 */
 extern const size_t switch_command_count;
+extern const struct command_entry audit_commands[]; /* audit_prune.c: 80 */
+extern const size_t audit_command_count;
 
 /** @return NULL: this build doesn't know the type */
 const struct command_entry *command_entry_by_type(uint32_t type);

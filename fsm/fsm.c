@@ -31,9 +31,11 @@
 struct fsm {
     struct store *store;
     struct hash *hash;
-    struct arena arena;  /* one entry's */
-    struct bytes bodies; /* of the last group's results */
-    struct bytes result; /* of one entry, as the digest takes it */
+    struct arena arena;   /* one entry's */
+    struct bytes bodies;  /* of the last group's results */
+    struct bytes result;  /* of one entry, as the digest takes it */
+    struct bytes records; /* of the last group */
+    uint32_t record_count;
 };
 
 enum error_code fsm_open(const char *folder, bool create, struct fsm **out, struct error *error)
@@ -48,6 +50,7 @@ enum error_code fsm_open(const char *folder, bool create, struct fsm **out, stru
     arena_init(&self->arena, ENTRY_ARENA_BYTES);
     bytes_init(&self->bodies, 0);
     bytes_init(&self->result, 0);
+    bytes_init(&self->records, 0);
     *out = self;
     return ERROR_OK;
 }
@@ -61,6 +64,7 @@ void fsm_close(struct fsm *self)
     arena_done(&self->arena);
     bytes_done(&self->bodies);
     bytes_done(&self->result);
+    bytes_done(&self->records);
     free(self);
 }
 
@@ -109,6 +113,11 @@ void fsm_describe(const struct fsm *self, struct fsm_state *out)
     };
     memcpy(out->cluster_id, meta->cluster_id, sizeof(out->cluster_id));
     memcpy(out->digest, meta->digest, DIGEST_BYTES);
+}
+
+struct fsm_records fsm_records(const struct fsm *self)
+{
+    return (struct fsm_records){bytes_span(&self->records), self->record_count};
 }
 
 enum error_code fsm_flush(struct fsm *self, struct error *error)
@@ -312,6 +321,27 @@ static void digest_advance(struct fsm *self, const struct entry *entry, const st
     hash_finish(self->hash, meta->digest);
 }
 
+/* What the entry put into the trail, for whoever copies it elsewhere: spares reading it back. */
+static void records_gather(struct fsm *self, struct span ops)
+{
+    struct store_op op;
+    while (store_op_next(&ops, &op)) {
+        uint8_t head[4];
+        if (!op.put || !store_key_is_record(op.key))
+            continue;
+        put_u32(head, (uint32_t)op.value.bytes);
+        bytes_append(&self->records, head, sizeof head);
+        bytes_append(&self->records, op.value.data, op.value.bytes);
+        self->record_count++;
+    }
+}
+
+static void records_clear(struct fsm *self)
+{
+    bytes_clear(&self->records);
+    self->record_count = 0;
+}
+
 static enum error_code entry_apply(struct fsm *self, const struct entry *entry, struct result *out,
                                    struct error *error)
 {
@@ -337,6 +367,7 @@ static enum error_code entry_apply(struct fsm *self, const struct entry *entry, 
     meta->index = entry->index;
     meta->term = entry->term;
     digest_advance(self, entry, out, body, ops);
+    records_gather(self, ops);
     if (entry->index % FSM_DIGEST_EVERY == 0) {
         const struct store_key key = store_key_u64('d', entry->index);
         store_put_aside(self->store, &key, span_of(meta->digest, DIGEST_BYTES));
@@ -374,17 +405,19 @@ enum error_code fsm_apply(struct fsm *self, const struct entry *entries, uint32_
         return code;
 
     bytes_clear(&self->bodies);
+    records_clear(self);
     store_begin(self->store);
     for (uint32_t i = 0; i < count && code == ERROR_OK && !store_failed(self->store); i++)
         code = entry_apply(self, &entries[i], &results[i], error);
     arena_clear(&self->arena);
-    if (code != ERROR_OK) {
+    if (code != ERROR_OK)
         store_abandon(self->store);
+    else
+        code = store_commit(self->store, error);
+    if (code != ERROR_OK) {
+        records_clear(self);
         return code;
     }
-    code = store_commit(self->store, error);
-    if (code != ERROR_OK)
-        return code;
 
     size_t at = 0;
     for (uint32_t i = 0; i < count; i++) {

@@ -55,6 +55,13 @@ enum error_code fsm_identify(struct fsm *self, const char *cluster_id, uint64_t 
 enum error_code fsm_apply(struct fsm *self, const struct entry *entries, uint32_t count,
                           struct result *results, struct error *error) MUST_USE;
 void fsm_describe(const struct fsm *self, struct fsm_state *out);
+/** The audit records that the last group left, oldest first: each as msgpack by audit_schema, behind its
+ * length (4 bytes, big-endian). Borrowed until the next group. */
+struct fsm_records {
+    struct span packed;
+    uint32_t count;
+};
+struct fsm_records fsm_records(const struct fsm *self);
 enum error_code fsm_flush(struct fsm *self, struct error *error) MUST_USE;
 enum error_code fsm_checkpoint(struct fsm *self, const char *folder, struct error *error) MUST_USE;
 /** Reads everything that is on the disk and checks its checksums. Blocks: not on the loop thread.
@@ -168,6 +175,19 @@ enum error_code view_audit(struct view *self, const struct audit_filter *filter,
                            uint64_t from_seq, bool (*visit)(void *context, const struct audit_record *record),
                            void *context, struct error *error) MUST_USE;
 uint64_t view_audit_last(const struct view *self);
+/** Where the trail begins: behind the anchor, if it was pruned. @return the first record's seq */
+uint64_t view_audit_anchor(struct view *self, struct audit_anchor *out);
+#define AUDIT_KEEP_DAYS_MAX 36500u
+/** What goes: exactly one of the first three is set. The body of audit.prune. */
+struct audit_prune {
+    uint64_t before_seq;
+    uint64_t before; /* ms */
+    uint64_t keep_days;
+    const char *reason;
+};
+/** What audit.prune would answer now: {pruned, first_seq, anchor_seq, anchor_hash, anchor_time, held_by}. */
+enum error_code view_audit_prune(struct view *self, const struct audit_prune *body, struct json_t **out,
+                                 struct error *error) MUST_USE;
 /** The digest as it was at `index`, a multiple of FSM_DIGEST_EVERY. ERROR_NOT_FOUND when none is kept there.
  */
 #define FSM_DIGEST_EVERY 1024u
@@ -176,8 +196,9 @@ enum error_code view_digest(struct view *self, uint64_t index, uint8_t out[DIGES
 
 /* --- what the leader must do next --- */
 
-/** The state's earliest deadline (soak end, start_at, stuck threshold, request expiry) in state time; 0:
- * none. */
+#define FSM_DEADLINE_SWEEP 1u /* pruned records wait to be deleted: soon, a bounded number a tick */
+/** The state's earliest deadline (soak end, start_at, stuck threshold, request expiry, pruned records) in
+ * state time; 0: none. */
 uint64_t view_next_deadline_ms(struct view *self, uint64_t stuck_after_ms);
 /** Actions that were requested and have no outcome yet (ha_leader_resign), oldest first. */
 struct open_action {

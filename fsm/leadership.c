@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "fsm/audit_store.h"
 #include "fsm/plan.h"
 #include "fsm/request.h"
 #include "fsm/view.h"
@@ -224,6 +225,7 @@ static void tick_apply(struct apply *apply, const void *data)
     const struct tick *body = data;
     request_expire(apply->store, apply->time_ms, REQUEST_EXPIRE_TICK_MAX);
     plan_tick(apply, body->stuck_after_ms);
+    audit_sweep(apply);
 }
 
 /* --- the commands of this module --- */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "fsm/audit_store.h"
 #include "fsm/leadership.h"
 #include "fsm/plan.h"
 #include "fsm/request.h"
@@ -72,6 +73,9 @@ uint64_t view_next_deadline_ms(struct view *self, uint64_t stuck_after_ms)
 {
     const uint64_t plan_ms = plan_next_deadline_ms(self, stuck_after_ms);
     const uint64_t request_ms = request_next_deadline_ms(self);
+    const uint64_t sweep_ms = audit_next_deadline_ms(self);
+    if (sweep_ms != 0)
+        return sweep_ms;
     if (plan_ms == 0 || request_ms == 0)
         return plan_ms + request_ms;
     return plan_ms < request_ms ? plan_ms : request_ms;

@@ -403,16 +403,37 @@ bool store_failed(const struct store *self)
 /* --- inside an entry --- */
 
 enum { OP_PUT = 1, OP_DELETE = 2 };
+#define OP_HEAD_BYTES 9u /* op, length of the key, length of the value */
 
 static void op_append(struct store *self, uint8_t op, struct span key, struct span value)
 {
-    uint8_t head[9];
+    uint8_t head[OP_HEAD_BYTES];
     head[0] = op;
     put_u32(head + 1, (uint32_t)key.bytes);
     put_u32(head + 5, (uint32_t)value.bytes);
     bytes_append(&self->ops, head, sizeof(head));
     bytes_append(&self->ops, key.data, key.bytes);
     bytes_append(&self->ops, value.data, value.bytes);
+}
+
+bool store_op_next(struct span *ops, struct store_op *out)
+{
+    const uint8_t *at = ops->data;
+    if (ops->bytes == 0)
+        return false;
+    const size_t key_bytes = get_u32(at + 1), value_bytes = get_u32(at + 5);
+    const size_t op_bytes = OP_HEAD_BYTES + key_bytes + value_bytes;
+    CHECK(op_bytes <= ops->bytes, "a write of %zu bytes in %zu", op_bytes, ops->bytes);
+    *out = (struct store_op){.put = at[0] == OP_PUT,
+                             .key = span_of(at + OP_HEAD_BYTES, key_bytes),
+                             .value = span_of(at + OP_HEAD_BYTES + key_bytes, value_bytes)};
+    *ops = span_of(at + op_bytes, ops->bytes - op_bytes);
+    return true;
+}
+
+bool store_key_is_record(struct span key)
+{
+    return key.bytes == 9 && *(const char *)key.data == 'a';
 }
 
 void store_put(struct store *self, const struct store_key *key, struct span value)

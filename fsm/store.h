@@ -105,6 +105,15 @@ struct span store_entry_end(struct store *self);
  * again what it was at store_begin(): the same group may come again after ERROR_BUSY and ERROR_NO_SPACE. A
  * latched error comes out here. */
 enum error_code store_commit(struct store *self, struct error *error) MUST_USE;
+/** One of those puts and deletes; borrowed from `ops`. */
+struct store_op {
+    bool put;
+    struct span key, value;
+};
+/** Takes the next one from the front. @return false: there is none */
+bool store_op_next(struct span *ops, struct store_op *out);
+/** Is it the key of an audit record? */
+bool store_key_is_record(struct span key);
 void store_abandon(struct store *self);
 /** Writes the meta record alone, outside a group. */
 enum error_code store_meta_write(struct store *self, struct error *error) MUST_USE;

@@ -143,7 +143,7 @@ static void change_retry(struct change *change, const char *why)
 static void change_mirror(struct change *change)
 {
     struct service *self = change->service;
-    if (change->outcome.audit_seq <= self->audit.seq || self->audit.failed || self->stopping) {
+    if (change->outcome.audit_seq <= self->audit.seq || audit_is_behind(self) || self->stopping) {
         change_answer(change, &change->outcome);
         return;
     }
@@ -158,7 +158,7 @@ void changes_mirrored(struct service *self)
     while (link != &self->audit.waiting) {
         struct change *change = (struct change *)((char *)link - offsetof(struct change, mirror_link));
         link = link->next;
-        if (change->outcome.audit_seq <= self->audit.seq || self->audit.failed)
+        if (change->outcome.audit_seq <= self->audit.seq || audit_is_behind(self))
             change_answer(change, &change->outcome);
     }
 }

@@ -20,6 +20,7 @@
 #include "node/config.h"
 #include "node/mailbox.h"
 #include "node/mirror.h"
+#include "node/segments.h"
 #include "node/service.h"
 #include "node/state.h"
 
@@ -114,7 +115,15 @@ struct service {
         bool busy, failed, failed_now;
         uint64_t seq; /* as of the last finished job */
         uint64_t retry_at_ms;
-        struct link waiting; /* changes */
+        struct bytes queue, taken;        /* records: each behind its length; the loop's, the job's */
+        uint64_t queue_first, queue_last; /* their seqs */
+        uint64_t taken_first;
+        uint64_t first_seq, tidy_seq;      /* where the trail begins; up to where pruned segments are gone */
+        uint32_t job_records;              /* that the job under way has appended */
+        bool checked, checked_now;         /* it was looked for missing segments */
+        bool abreast;                      /* the state is as far as the folder */
+        char damage[256], damage_now[256]; /* what is missing; "" nothing */
+        struct link waiting;               /* changes */
         char message[ERROR_MESSAGE_BYTES];
     } audit;
 
@@ -163,7 +172,7 @@ uint64_t now_ms(const struct service *self);
 /* service.c */
 void service_drain(struct service *self); /* runs what the mailbox holds */
 void service_on_change(void *context);    /* consensus: role, leader, term or readiness changed */
-void service_on_applied(void *context, uint64_t index, uint64_t audit_seq);
+void service_on_applied(void *context, uint64_t index, uint64_t audit_seq, const struct fsm_records *records);
 void service_sweep(struct service *self);
 /** Answers everything that waits: ERROR_UNKNOWN for what may be in a log, else ERROR_UNAVAILABLE. */
 void service_answer_all(struct service *self);
@@ -192,7 +201,10 @@ void confirms_sweep(struct service *self, bool all);
 
 /* answer.c */
 enum error_code audit_open(struct service *self, struct error *error) MUST_USE;
-void audit_pump(struct service *self); /* starts a job when there is something to write */
+/** Keeps what apply left for the mirror. @param records  NULL: the state was replaced */
+void audit_gather(struct service *self, const struct fsm_records *records);
+bool audit_is_behind(const struct service *self); /* so that changes don't wait for it */
+void audit_pump(struct service *self);            /* starts a job when there is something to write */
 void audit_close(struct service *self);
 
 /* flush.c */

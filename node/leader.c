@@ -12,6 +12,7 @@
 #include "node/internal.h"
 
 #define TICK_AGAIN_MS    1000u /* when a tick left its deadline standing */
+#define SWEEP_AGAIN_MS   50u   /* while pruned records are deleted: a tick of some milliseconds in so many */
 #define ADOPT_ACTION_MS  2000u /* an open action is left to its act for so long */
 #define PROMOTE_AGAIN_MS 500u
 #define ACTIONS_ARENA    (1u << 20)
@@ -56,7 +57,7 @@ static void tick(struct leader *self)
     if (self->deadline_ms == 0 || self->deadline_ms > consensus_wall_ms(service->consensus))
         return;
     self->ticking = true;
-    self->tick_again_ms = now + TICK_AGAIN_MS;
+    self->tick_again_ms = now + (self->deadline_ms == FSM_DEADLINE_SWEEP ? SWEEP_AGAIN_MS : TICK_AGAIN_MS);
     json_t *body = json_pack("{s:I}", "stuck_after_ms", (json_int_t)service->config->rollout_stuck_after_ms);
     change_by_node(service, "tick", "", SYSTEM_PRINCIPAL, body, on_ticked, self);
 }

@@ -14,10 +14,9 @@
 #include "base/check.h"
 #include "base/disk.h"
 #include "base/logger.h"
+#include "node/segments.h"
 
 #define BUFFER_BYTES (1024u * 1024u) /* written at once when so much has gathered */
-#define PATH_BYTES   1200u
-#define SEQ_PREFIX   "{\"seq\":"
 #define REPLACED_MAX 1000
 
 struct mirror {
@@ -44,52 +43,11 @@ static enum error_code io_error(struct error *error, const char *doing, const ch
 /* --- finding the end
  * -------------------------------------------------------------------------------------------- */
 
-static bool segment_number(const char *name, uint64_t *number)
-{
-    char digits[11];
-    if (strlen(name) != 16 || strcmp(name + 10, ".jsonl") != 0)
-        return false;
-    memcpy(digits, name, 10);
-    digits[10] = 0;
-    return parse_u64(digits, UINT64_MAX, number);
-}
-
-struct segments {
-    uint64_t last;
-    bool any;
-};
-
-static void segment_visit(void *context, const char *name)
-{
-    struct segments *segments = context;
-    uint64_t number = 0;
-    if (!segment_number(name, &number))
-        return;
-    if (!segments->any || number > segments->last)
-        segments->last = number;
-    segments->any = true;
-}
-
-static void segment_path(const struct mirror *self, uint64_t first, char out[PATH_BYTES])
-{
-    snprintf(out, PATH_BYTES, "%s/%010llu.jsonl", self->folder, (unsigned long long)first);
-}
-
 /** Whether this is one whole line (without its newline) of the sequence that is expected. */
 static bool line_is_whole(const char *line, size_t length, uint64_t expected)
 {
-    char digits[24];
-    size_t prefix = strlen(SEQ_PREFIX), used = 0;
     uint64_t seq = 0;
-    if (length < prefix + 2 || memcmp(line, SEQ_PREFIX, prefix) != 0 || line[length - 1] != '}')
-        return false;
-    while (used < sizeof digits - 1 && prefix + used < length && line[prefix + used] >= '0' &&
-           line[prefix + used] <= '9') {
-        digits[used] = line[prefix + used];
-        used++;
-    }
-    digits[used] = 0;
-    return parse_u64(digits, UINT64_MAX, &seq) && seq == expected;
+    return length > 0 && line[length - 1] == '}' && segment_line_seq(line, length, &seq) && seq == expected;
 }
 
 /** The last line's hash: what the next record must be chained to. */
@@ -137,9 +95,9 @@ static bool segment_scan(struct mirror *self, uint64_t first, FILE *file, uint64
  * nothing was left. */
 static enum error_code segment_resume(struct mirror *self, uint64_t first, struct error *error)
 {
-    char path[PATH_BYTES];
+    char path[SEGMENT_PATH_BYTES];
     uint64_t good_bytes = 0;
-    segment_path(self, first, path);
+    segment_path(self->folder, first, path);
     FILE *file = fopen(path, "re");
     if (!file)
         return io_error(error, "can't open", path);
@@ -161,12 +119,12 @@ static enum error_code segment_resume(struct mirror *self, uint64_t first, struc
 static enum error_code resume(struct mirror *self, struct error *error)
 {
     for (;;) {
-        struct segments segments = {0};
-        if (disk_list(self->folder, segment_visit, &segments, error) != ERROR_OK)
-            return error->code;
-        if (!segments.any)
-            return ERROR_OK;
-        enum error_code code = segment_resume(self, segments.last, error);
+        uint64_t *firsts = NULL;
+        size_t count = 0;
+        enum error_code code = segments_list(self->folder, &firsts, &count, error);
+        if (code == ERROR_OK && count > 0)
+            code = segment_resume(self, firsts[count - 1], error);
+        free(firsts);
         if (code != ERROR_NOT_FOUND)
             return code;
     }
@@ -191,6 +149,11 @@ enum error_code mirror_open(const char *folder, uint64_t segment_bytes, struct m
     return ERROR_OK;
 }
 
+const char *mirror_folder(const struct mirror *self)
+{
+    return self->folder;
+}
+
 uint64_t mirror_seq(const struct mirror *self)
 {
     return self->written_seq;
@@ -211,8 +174,8 @@ static void file_close(struct mirror *self)
 
 static enum error_code segment_begin(struct mirror *self, struct error *error)
 {
-    char path[PATH_BYTES];
-    segment_path(self, self->buffer_first, path);
+    char path[SEGMENT_PATH_BYTES];
+    segment_path(self->folder, self->buffer_first, path);
     file_close(self);
     self->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (self->file >= 0)
@@ -272,7 +235,7 @@ enum error_code mirror_flush(struct mirror *self, struct error *error)
 /** Moves the whole folder out of the way: it holds another history. */
 static enum error_code set_aside(struct mirror *self, struct error *error)
 {
-    char path[PATH_BYTES];
+    char path[SEGMENT_PATH_BYTES];
     file_close(self);
     buffer_forget(self);
     for (int i = 1; i <= REPLACED_MAX; i++) {
@@ -312,8 +275,9 @@ enum error_code mirror_append(struct mirror *self, const struct audit_record *re
     json_t *json = schema_to_json(&audit_schema, record);
     char *line = json_dumps(json, JSON_COMPACT);
     CHECK(line != NULL, "a record is text and numbers");
-    CHECK(strncmp(line, SEQ_PREFIX, strlen(SEQ_PREFIX)) == 0, "the first field of a record is its seq: %.40s",
-          line);
+    uint64_t seq = 0;
+    CHECK(segment_line_seq(line, strlen(line), &seq) && seq == record->seq,
+          "the first field of a record is its seq: %.40s", line);
     if (self->buffer.length == 0)
         self->buffer_first = record->seq;
     bytes_append_text(&self->buffer, line);

@@ -35,6 +35,7 @@ enum error_code mirror_append(struct mirror *self, const struct audit_record *re
 /** Writes what was appended. On failure nothing of it counts as written; append it again later.
  * @return ERROR_EXISTS as above, also when somebody removed the folder */
 enum error_code mirror_flush(struct mirror *self, struct error *error) MUST_USE;
+const char *mirror_folder(const struct mirror *self);
 /** The last record that is in the folder; 0: none. */
 uint64_t mirror_seq(const struct mirror *self);
 /** Flushes what it can, syncs and closes. */

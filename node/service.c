@@ -321,7 +321,7 @@ void service_on_change(void *context)
     acts_advance(self);
 }
 
-void service_on_applied(void *context, uint64_t index, uint64_t audit_seq)
+void service_on_applied(void *context, uint64_t index, uint64_t audit_seq, const struct fsm_records *records)
 {
     struct service *self = context;
     struct fsm_state state;
@@ -329,6 +329,7 @@ void service_on_applied(void *context, uint64_t index, uint64_t audit_seq)
     self->audit_seq = audit_seq;
     state_describe(self->state, &state);
     self->level = state.level;
+    audit_gather(self, records);
     audit_pump(self);
     if (self->news)
         self->news(self->news_context, audit_seq);

@@ -144,7 +144,8 @@ struct service_status {
     uint64_t digest_index;
     uint64_t mirror_seq; /* audit records in this node's mirror folder */
     bool mirror_failed;
-    uint64_t audit_seq; /* audit records in the state */
+    char mirror_damage[256]; /* what was missing of it when the node started; "": nothing */
+    uint64_t audit_seq;      /* audit records in the state */
     uint64_t started_wall_ms;
     const char *data_dir; /* lives as long as the service; NULL: none */
     struct service_counts counts;

@@ -131,7 +131,8 @@ static enum error_code machine_apply(void *context, const struct entry *entries,
     histogram_add(&self->apply_us, histogram_times_us, clock_monotonic_us() - began_us);
     struct fsm_state state;
     fsm_describe(self->current->fsm, &state);
-    self->options.on_applied(self->options.context, state.index, state.audit_seq);
+    const struct fsm_records records = fsm_records(self->current->fsm);
+    self->options.on_applied(self->options.context, state.index, state.audit_seq, &records);
     return ERROR_OK;
 }
 
@@ -227,7 +228,7 @@ static enum error_code machine_install(void *context, const char *folder, struct
     fsm_describe(next->fsm, &state);
     log_info("state", "installed", "folder=%s index=%llu us=%llu", folder, (unsigned long long)state.index,
              (unsigned long long)(clock_monotonic_us() - began_us));
-    self->options.on_applied(self->options.context, state.index, state.audit_seq);
+    self->options.on_applied(self->options.context, state.index, state.audit_seq, NULL);
     return ERROR_OK;
 }
 

@@ -26,8 +26,8 @@ struct state_hold;
 struct state_options {
     const char *data_dir;
     struct clock clock;
-    /** After a group was applied, on the loop thread. */
-    void (*on_applied)(void *context, uint64_t index, uint64_t audit_seq);
+    /** After a group was applied, on the loop thread. @param records  that it left; NULL after a transfer */
+    void (*on_applied)(void *context, uint64_t index, uint64_t audit_seq, const struct fsm_records *records);
     /** See struct machine. */
     void (*fetch)(void *context, const char *folder, uint64_t index_min,
                   void (*done)(void *done_context, const struct machine_state *state,

@@ -301,6 +301,7 @@ static void fill_state(const struct service *self, struct service_status *out)
     out->audit_seq = state.audit_seq;
     out->mirror_seq = self->audit.seq;
     out->mirror_failed = self->audit.failed;
+    memcpy(out->mirror_damage, self->audit.damage, sizeof out->mirror_damage);
 }
 
 static void fill_counts(const struct service *self, struct service_counts *out)

@@ -8,7 +8,7 @@
 
 /* --- health --- */
 
-static const char *const mirror_names[] = {"ok", "behind", "failed"};
+static const char *const mirror_names[] = {"ok", "behind", "failed", "damaged"};
 static const char *const lag_names[] = {"ok", "warning", "critical"};
 static const char *const quorum_names[] = {"healthy", "degraded", "lost"};
 static const char *const role_names[] = {"leader", "candidate", "follower", "standby", "spare"};
@@ -37,6 +37,7 @@ static const struct field audit_fields[] = {
     SHAPE_COUNT("mirror_seq"),
     SHAPE_COUNT("mirror_behind"),
     SHAPE_YES_NO("mirror_failed"),
+    SHAPE_TEXT("mirror_damage", .help = "what was missing when the node started", OR_NULL),
     SHAPE_TIME("queried_at"),
 };
 const struct schema health_audit_shape = SHAPE("audit health", audit_fields);
@@ -174,6 +175,14 @@ const struct schema ha_removed_shape = SHAPE("member removed", removed_fields);
 static const struct field audit_page_fields[] = SHAPE_PAGE(audit_schema);
 const struct schema audit_page_shape = SHAPE("audit page", audit_page_fields);
 
+static const struct field anchor_fields[] = {
+    SHAPE_COUNT("seq", .help = "of the last record that is gone"),
+    SHAPE_TEXT("hash"),
+    SHAPE_TIME("pruned_at"),
+    SHAPE_COUNT("record_seq", .help = "of the record about it"),
+};
+static const struct schema anchor_shape = SHAPE("audit anchor", anchor_fields);
+
 static const struct field verdict_fields[] = {
     SHAPE_YES_NO("valid"),
     SHAPE_COUNT("records", .help = "looked at"),
@@ -181,6 +190,8 @@ static const struct field verdict_fields[] = {
     SHAPE_COUNT("last_seq", OR_NULL),
     SHAPE_TEXT("last_hash", OR_NULL),
     SHAPE_COUNT("first_bad_seq", OR_NULL),
+    SHAPE_STRUCT("anchor", anchor_shape, .help = "of the last prune", OR_NULL),
+    SHAPE_TEXT("next_cursor", .help = "there is more to check", OR_NULL),
     SHAPE_TEXT("detail", .help = "what is wrong", OR_NULL),
 };
 const struct schema audit_verdict_shape = SHAPE("audit verdict", verdict_fields);

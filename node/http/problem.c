@@ -38,6 +38,7 @@ static const struct problem_code own_codes[] = {
     {"uri_too_long", 414},
     {"unsupported_media_type", 415},
     {"range_not_satisfiable", 416},
+    {"records_pruned", 410},
     {"too_big", 500}, /* an answer, not the request */
     {"unknown_coding", 501},
     {"level_too_low", 409},

@@ -55,6 +55,10 @@ enum error_code audit_query_check(struct request *request, struct error *error);
 enum error_code audit_query(struct request *request, struct view *view, json_t **out, struct error *error);
 /** Media types of the formats that aren't JSON, from 0; NULL past the last. */
 const char *audit_content(uint32_t position);
+enum error_code audit_verify_check(struct request *request, struct error *error);
+enum error_code audit_prune_check(struct request *request, struct error *error);
+enum error_code audit_prune_preview(struct request *request, struct view *view, json_t **out,
+                                    struct error *error);
 enum error_code audit_verify(struct request *request, struct view *view, json_t **out, struct error *error);
 
 /* routes_events.c */

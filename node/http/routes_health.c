@@ -81,13 +81,15 @@ void health_audit(struct request *request)
     uint64_t behind = node->audit_seq > node->mirror_seq ? node->audit_seq - node->mirror_seq : 0;
     json_t *json = json_object();
     json_object_set_new(json, "status",
-                        json_string(node->mirror_failed ? "failed"
-                                    : behind > 0        ? "behind"
-                                                        : "ok"));
+                        json_string(node->mirror_failed              ? "failed"
+                                    : node->mirror_damage[0] != '\0' ? "damaged"
+                                    : behind > 0                     ? "behind"
+                                                                     : "ok"));
     json_object_set_new(json, "audit_seq", status_u64(node->audit_seq));
     json_object_set_new(json, "mirror_seq", status_u64(node->mirror_seq));
     json_object_set_new(json, "mirror_behind", status_u64(behind));
     json_object_set_new(json, "mirror_failed", json_boolean(node->mirror_failed));
+    json_object_set_new(json, "mirror_damage", status_text(node->mirror_damage));
     json_object_set_new(json, "queried_at", status_time(node->wall_ms));
     answer_json(request, 200, json);
 }

@@ -125,6 +125,17 @@ static struct audit_filter index_filter(const struct stream_filter *filter)
     return out;
 }
 
+/* Who has seen some of what was pruned since misses the rest of it: that has to be told. */
+static void tell_pruned(struct stream *self, struct view *view)
+{
+    struct audit_anchor anchor;
+    const uint64_t first_seq = view_audit_anchor(view, &anchor);
+    if (self->seq == 0 || self->seq + 1 >= first_seq)
+        return;
+    bytes_printf(&self->out, "event: pruned\ndata: {\"first_seq\":%" PRIu64 "}\n\n", first_seq);
+    self->seq = first_seq - 1;
+}
+
 /* @return false: the state can't be read */
 static bool catch_up(struct stream *self)
 {
@@ -135,6 +146,7 @@ static bool catch_up(struct stream *self)
     enum error_code code = service_view(self->hub->service, &view, &error);
     if (code == ERROR_OK) {
         uint64_t last = view_audit_last(view);
+        tell_pruned(self, view);
         if (last > self->seq)
             code = view_audit(view, &filter, true, self->seq + 1, take_record, &work, &error);
         service_view_close(self->hub->service, view);

@@ -33,10 +33,18 @@ def make_history(cluster, env):
         cli(env, "kill-switch", "reset", name, "--reason", "Fix deployed", "--approver", "lead@example.com", "--root-cause", "leak")
 
 
+def audit_health(node):
+    """None while the node doesn't answer."""
+    try:
+        return node.ask("GET", "/v1/health/audit").json()
+    except OSError:
+        return None
+
+
 def mirrored(node):
     """True when the node's folder has what its state has."""
-    health = node.ask("GET", "/v1/health/audit").json()
-    return health["status"] == "ok" and health["audit_seq"] > 0
+    health = audit_health(node)
+    return health and health["status"] == "ok" and health["audit_seq"] > 0
 
 
 def check_csv(text, records):
@@ -144,6 +152,84 @@ def test_export_goes_on_when_its_node_is_killed():
         seqs = [json.loads(line)["seq"] for line in (first + text).splitlines()]
         assert seqs == list(range(1, len(seqs) + 1)) and len(seqs) > WRITERS * WRITES, (len(seqs), seqs[:3])
         assert errors == b"", "nothing but records in a pipe"
+
+
+def segments(node):
+    return sorted((node.data / "audit").glob("*.jsonl"))
+
+
+def first_seq(path):
+    return int(path.name.split(".")[0])
+
+
+def verdict(env, *where, code=0):
+    done = cli(env, "audit", "verify", "--output", "json", *where, check=False)
+    assert done.returncode == code, done
+    return json.loads(done.stdout)
+
+
+def check_refusals(env):
+    """Nothing goes without a reason, an identity, a yes and exactly one word on what goes."""
+    asking = {k: v for k, v in env.items() if k != "AUTONOMY_ASSUME_YES"}
+    refused = cli(asking, "audit", "prune", "--before-seq", "500", "--reason", "r", check=False)
+    assert refused.returncode == 1 and "deletes 499 audit records" in refused.stderr and "--yes" in refused.stderr, refused
+    nobody = {k: v for k, v in env.items() if k != "AUTONOMY_OPERATOR"}
+    assert cli(nobody, "audit", "prune", "--before-seq", "500", "--reason", "r", check=False).returncode == 2
+    assert cli(env, "audit", "prune", "--before-seq", "500", check=False).returncode == 2
+    assert cli(env, "audit", "prune", "--before-seq", "500", "--keep-days", "3", "--reason", "r", check=False).returncode == 2
+
+
+def test_a_pruned_trail_verifies_on_every_node():
+    with Cluster(3, extra="audit:\n  segment_bytes: 64KiB\n") as cluster:
+        env = cli_env(cluster)
+        fill(cluster, 800)
+        check_refusals(env)
+        shown = cli(env, "audit", "prune", "--before-seq", "500", "--reason", "r", "--dry-run").stdout
+        assert shown.startswith("499 records would go, up to record 499 of "), shown
+        cursor = cluster.nodes[1].ask("GET", "/v1/audit?order=asc&limit=7").json()["next_cursor"]
+        whole = verdict(env)
+        assert whole["first_seq"] == 1 and whole["anchor"] is None, whole
+
+        done = json.loads(cli(env, "audit", "prune", "--before-seq", "500", "--reason", "retention", "--output", "json").stdout)
+        assert done["pruned"] == 499 and done["first_seq"] == 500, done
+        for node in cluster.nodes:
+            wait_for("pruned segments to go", lambda n=node: mirrored(n) and 1 < first_seq(segments(n)[0]) <= 500)
+        cluster.wait_equal()
+        text = cli(env, "audit", "verify").stdout
+        assert "verified from seq 500: pruned before" in text and done["anchor_hash"] in text, text
+        for node in cluster.nodes:
+            offline = verdict(env, "--audit-dir", str(node.data / "audit"))
+            assert offline["anchor"]["seq"] == 499 and offline["anchor"]["hash"] == done["anchor_hash"], offline
+            assert offline["first_seq"] == first_seq(segments(node)[0]) and offline["last_seq"] == verdict(env)["last_seq"], offline
+        gone = cluster.nodes[1].ask("GET", f"/v1/audit?order=asc&limit=7&cursor={cursor}")
+        assert gone.status == 410 and gone.json()["code"] == "records_pruned", gone
+        assert json.loads(cli(env, "audit", "export").stdout)[0]["seq"] == 500
+        assert json.loads(cli(env, "audit", "query", "--event-type", "system.audit.pruned", "--output", "json").stdout)[0]["reason"] == "retention"
+        check_after_restart(cluster, env)
+
+
+def check_after_restart(cluster, env):
+    """A killed node comes back with the anchor; what is taken from its folder is noticed, there and offline, and comes back."""
+    victim = next(n for n in cluster.nodes if n is not cluster.leader())
+    victim.kill()
+    kept = segments(victim)
+    assert len(kept) > 3, kept
+    kept[1].rename(victim.folder / "taken")
+    bad = verdict(env, "--audit-dir", str(victim.data / "audit"), code=1)
+    assert "records are missing" in bad["detail"], bad
+    victim.start()
+    cluster.wait_ready()
+    health = wait_for("the damage is told", lambda: (h := audit_health(victim)) and h["mirror_damage"] and h)
+    assert health["status"] == "damaged" and f"before {kept[2].name}" in health["mirror_damage"], health
+    assert "remedy=" in victim.log(), "the way out"
+    victim.stop()
+    (victim.data / "audit").rename(victim.folder / "audit.damaged")
+    victim.start()
+    cluster.wait_ready()
+    wait_for("the folder is written anew", lambda: mirrored(victim))
+    assert first_seq(segments(victim)[0]) == 500
+    assert verdict(env, "--audit-dir", str(victim.data / "audit"))["first_seq"] == 500
+    cluster.wait_equal()
 
 
 def test_export_to_a_full_disk_leaves_no_file():

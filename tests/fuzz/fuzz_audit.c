@@ -55,6 +55,9 @@ static void check_line(struct span text)
         schema_pack(&audit_schema, &record, &fast);
         schema_pack(&audit_schema, &other, &slow);
         CHECK(span_equal(bytes_span(&fast), bytes_span(&slow)), "another record without a tree");
+        struct audit_anchor anchor;
+        if (audit_anchor_of(&record, &anchor))
+            CHECK(anchor.seq > 0 && anchor.seq < record.seq, "an anchor behind its record");
         for (unsigned format = AUDIT_FORMAT_JSONL; format < AUDIT_FORMAT_COUNT; format++) {
             bytes_clear(&fast);
             if (audit_format_record((enum audit_format)format, &record, &fast))
@@ -139,7 +142,7 @@ static void check_answers(struct audit_folder *folder)
         json_decref(found);
     }
     json_t *report = NULL;
-    const enum error_code code = audit_folder_verify(folder, &report, &error);
+    const enum error_code code = audit_folder_verify(folder, NULL, NULL, &report, &error);
     CHECK(code == ERROR_OK || code == ERROR_NOT_FOUND, "%s", error.message);
     if (code == ERROR_OK) {
         const bool valid = json_is_true(json_object_get(report, "valid"));

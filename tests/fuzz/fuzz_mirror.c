@@ -9,6 +9,7 @@
 #include "base/disk.h"
 #include "fuzz/fuzz.h"
 #include "node/mirror.h"
+#include "node/segments.h"
 
 #define SEGMENTS_MAX  2u
 #define SEGMENT_BYTES (64u * 1024u)
@@ -43,7 +44,9 @@ static struct mirror *reopen(struct mirror *self, const char *path)
 static void check_goes_on(const char *path)
 {
     struct error error = {0};
+    char damage[256];
     struct mirror *mirror = reopen(NULL, path);
+    CHECK(segments_check(path, 1, damage, sizeof damage, &error) == ERROR_OK, "%s", error.message);
     uint8_t hash[DIGEST_BYTES] = {1}, next[DIGEST_BYTES] = {2};
     struct audit_record record = {.seq = mirror_seq(mirror) + 1,
                                   .index = 9,

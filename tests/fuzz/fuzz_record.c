@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/schema.h"
-#include "fsm/audit.h"
+#include "fsm/audit_store.h"
 #include "fsm/flag.h"
 #include "fsm/fsm.h"
 #include "fsm/kill_switch.h"
@@ -18,9 +18,9 @@
 #define ARENA_BYTES (16u * 1024u * 1024u)
 
 /* What stands in the state; bodies of commands come after it, from their own table. */
-static const struct schema *const stored[] = {&audit_schema,       &plan_schema,  &plan_node_schema,
-                                              &flag_schema,        &epoch_schema, &member_schema,
-                                              &kill_switch_schema, &action_schema};
+static const struct schema *const stored[] = {&audit_schema,       &plan_schema,   &plan_node_schema,
+                                              &flag_schema,        &epoch_schema,  &member_schema,
+                                              &kill_switch_schema, &action_schema, &audit_anchor_schema};
 #define STORED (sizeof stored / sizeof stored[0])
 
 static const struct schema *choose(uint8_t byte)

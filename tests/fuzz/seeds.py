@@ -64,6 +64,8 @@ ROUTES = [
     ("PUT /v1/flags/f1", "Content-Type: application/msgpack\nX-Autonomy-Timeout-Ms: 500\n", b"\x82\xa5value\x05\xa6reason\xa1r"),
     ("PATCH /v1/flags/f1", "", ""), ("GET /v1/flags/%66%31", "", ""), ("GET /v1/flags/%zz", "", ""), ("GET /nothing", "", ""), ("GET /openapi.json", "", ""),
     ("GET /v1/rollouts?cursor=00", "", ""), ("GET /v1/flags?cursor=8a2d3fb566", "", ""),
+    ("GET /v1/audit/prune?before_seq=5", "", ""), ("POST /v1/audit/prune", OPERATOR, '{"keep_days":400,"reason":"r"}'),
+    ("GET /v1/audit/verify?limit=3&cursor=1." + "00" * 32, "", ""), ("GET /v1/audit?format=csv&order=asc&limit=2&cursor=a1", "", ""),
 ]
 
 CONFIG_ALL = """name: n1
@@ -179,13 +181,14 @@ def from_commands(corpus):
     for path in sorted((corpus / "command").glob("[a-z]*-[12]")):
         data = path.read_bytes()
         if not path.name.startswith("envelope"):
-            yield "json-" + path.name, bytes([data[0] + 8]) + data[1:]
+            yield "json-" + path.name, bytes([data[0] + 9]) + data[1:]
 
 
 STORED_JSON = [  # in the order of fuzz_record.c's table
     '{"seq":1,"index":2,"term":1,"timestamp":"2026-01-02T03:04:05.678Z","category":"flags","event_name":"flags.set","action":"set",'
     '"outcome":"success","source":"cli","actor":"a","resource_type":"flag","resource":"f","fields":{"k":"v"},"prev_hash":"'
-    + "00" * 32 + '","hash":"' + "11" * 32 + '"}', "{}", "{}", "{}", "{}", "{}", "{}", "{}"]
+    + "00" * 32 + '","hash":"' + "11" * 32 + '"}', "{}", "{}", "{}", "{}", "{}", "{}", "{}",
+    '{"seq":7,"hash":"' + "22" * 32 + '","count":7,"timestamp":"2026-01-02T03:04:05.678Z","record_seq":9,"swept_seq":3}']
 
 
 def write(folder, name, data):

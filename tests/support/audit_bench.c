@@ -130,7 +130,7 @@ static json_t *walk_folder(const char *path)
     json_t *report = NULL;
     CHECK(audit_folder_open(path, &folder, &error) == ERROR_OK, "%s", error.message);
     const uint64_t began_us = clock_monotonic_us(), used_us = cpu_us();
-    CHECK(audit_folder_verify(folder, &report, &error) == ERROR_OK, "%s", error.message);
+    CHECK(audit_folder_verify(folder, NULL, NULL, &report, &error) == ERROR_OK, "%s", error.message);
     const uint64_t wall_us = clock_monotonic_us() - began_us;
     CHECK(json_is_true(json_object_get(report, "valid")), "the trail doesn't verify");
     json_t *json = measured((uint64_t)json_integer_value(json_object_get(report, "records")), wall_us,

@@ -150,7 +150,7 @@ FIXTURE_FN const char *random_cluster(struct fsm_random *r, const struct fixture
 {
     const struct draws a = random_draws(r);
     const unsigned node = random_below(r, 20) + 1;
-    switch (random_below(r, 7)) {
+    switch (random_below(r, 8)) {
     case 0:
         snprintf(json, bytes, "{\"node_id\": %u, \"term\": %llu, \"cause\": \"%s\", \"level\": 1}",
                  node % 3 + 1, (unsigned long long)log->term - (log->term > 1 ? (a.d[1] % 2) : 0),
@@ -180,6 +180,10 @@ FIXTURE_FN const char *random_cluster(struct fsm_random *r, const struct fixture
             "\"restored_at\": \"2026-01-01T%02u:00:05Z\", \"reason\": \"r\"}",
             node % 3 + 1, (a.d[0] % 9), (a.d[1] % 24), (a.d[2] % 24));
         return "quorum.report";
+    case 6:
+        snprintf(json, bytes, "{\"%s\": %u, \"reason\": \"r\"}",
+                 PICK(a.d[0], "before_seq", "before_seq", "keep_days"), (a.d[1] % 200) + 1);
+        return "audit.prune";
     default:
         snprintf(json, bytes, "{\"stuck_after_ms\": %u}", (a.d[0] % 2) * 3600000);
         return "tick";

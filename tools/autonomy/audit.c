@@ -120,24 +120,82 @@ enum cli_exit run_audit_query(struct cli *cli)
 
 /* --- verify --- */
 
+#define VERIFY_PART "200000" /* records of one answer: about a second */
+
+static void show_verified(void *context, uint64_t records)
+{
+    if (records % 1000 == 0)
+        progress_say(context, "audit verify: %llu records fit", (unsigned long long)records);
+}
+
 static enum cli_exit verify_folder(struct cli *cli, const char *path, json_t **out)
 {
     struct audit_folder *folder = NULL;
     struct error error = {0};
     enum error_code code = audit_folder_open(path, &folder, &error);
     if (code == ERROR_OK)
-        code = audit_folder_verify(folder, out, &error);
+        code = audit_folder_verify(folder, show_verified, &cli->progress, out, &error);
+    progress_say(&cli->progress, "%s", "");
     audit_folder_close(folder);
     return code == ERROR_OK ? CLI_DONE : audit_folder_failed(cli, &error);
+}
+
+/* Adds the part before to the report of the next one. */
+static void add_part(json_t *report, const json_t *before)
+{
+    const json_int_t records = json_integer_value(json_object_get(before, "records"));
+    json_object_set_new(report, "records",
+                        json_integer(records + json_integer_value(json_object_get(report, "records"))));
+    json_object_set(report, "first_seq", json_object_get(before, "first_seq"));
+    if (json_is_null(json_object_get(report, "last_hash")))
+        json_object_set(report, "last_hash", json_object_get(before, "last_hash"));
+}
+
+/* In parts, so that a trail of any length has no deadline, and any node can check the next one. */
+static enum cli_exit verify_server(struct cli *cli, json_t **out)
+{
+    const char *path = cli_query(cli, cli_read_path(cli, "/v1/audit/verify"), "limit", VERIFY_PART);
+    const char *cursor = NULL;
+    json_t *before = NULL;
+    enum cli_exit exit;
+    do {
+        json_t *report = NULL;
+        exit = cli_call(cli, "GET", cli_query(cli, path, "cursor", cursor), NULL, &report);
+        if (exit == CLI_DONE && before)
+            add_part(report, before);
+        json_decref(before);
+        before = report;
+        cursor = json_string_value(json_object_get(report, "next_cursor"));
+        cursor = cursor ? arena_text(&cli->arena, cursor, strlen(cursor)) : NULL;
+        if (report)
+            show_verified(&cli->progress, (uint64_t)json_integer_value(json_object_get(report, "records")));
+    } while (exit == CLI_DONE && cursor);
+    progress_say(&cli->progress, "%s", "");
+    if (exit == CLI_DONE)
+        json_object_del(before, "next_cursor");
+    *out = before;
+    return exit;
+}
+
+static void print_valid(struct cli *cli, const json_t *report)
+{
+    const json_t *anchor = json_object_get(report, "anchor");
+    fprintf(cli->out, "valid: %s records, %s to %s, last hash %s\n", member_text(cli, report, "records"),
+            member_text(cli, report, "first_seq"), member_text(cli, report, "last_seq"),
+            member_text(cli, report, "last_hash"));
+    if (json_is_object(anchor))
+        fprintf(cli->out,
+                "verified from seq %s: pruned before, at %s; anchor: record %s, hash %s, told by record %s\n",
+                member_text(cli, report, "first_seq"), member_text(cli, anchor, "pruned_at"),
+                member_text(cli, anchor, "seq"), member_text(cli, anchor, "hash"),
+                member_text(cli, anchor, "record_seq"));
 }
 
 static void print_verdict(struct cli *cli, const json_t *report)
 {
     const char *torn = member_text(cli, report, "torn");
     if (json_is_true(json_object_get(report, "valid")))
-        fprintf(cli->out, "valid: %s records, %s to %s, last hash %s\n", member_text(cli, report, "records"),
-                member_text(cli, report, "first_seq"), member_text(cli, report, "last_seq"),
-                member_text(cli, report, "last_hash"));
+        print_valid(cli, report);
     else
         fprintf(cli->out, "NOT valid: %s\n%s records before it fit\n", member_text(cli, report, "detail"),
                 member_text(cli, report, "records"));
@@ -152,10 +210,11 @@ enum cli_exit run_audit_verify(struct cli *cli)
 {
     const char *path = cli_typed(cli, "audit-dir");
     json_t *report = NULL;
-    enum cli_exit exit = path ? verify_folder(cli, path, &report)
-                              : cli_call(cli, "GET", cli_read_path(cli, "/v1/audit/verify"), NULL, &report);
-    if (exit != CLI_DONE)
+    enum cli_exit exit = path ? verify_folder(cli, path, &report) : verify_server(cli, &report);
+    if (exit != CLI_DONE) {
+        json_decref(report);
         return exit;
+    }
     bool valid = json_is_true(json_object_get(report, "valid"));
     if (cli->json)
         json_print(cli, report);

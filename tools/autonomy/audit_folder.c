@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/schema.h"
 
 #define BLOCK_BYTES        (1024u * 1024u) /* read at once */
@@ -358,34 +359,55 @@ enum error_code audit_folder_query(struct audit_folder *self, const struct audit
 
 struct verify {
     struct audit_chain chain;
+    struct audit_anchor anchor; /* of the newest prune; seq 0: none, or the folder begins with record 1 */
+    audit_progress_fn *progress;
+    void *context;
     uint64_t first_seq;
     char bad[1024]; /* where and why; "" while all fits */
     uint64_t bad_seq;
 };
 
-/* Without record 1 nothing says what stood before: a trail that was cut there would hold as well as a whole
- * one.
- */
+/* Without record 1 nothing says what stood before, unless a prune left an anchor: else a trail that was cut
+ * there would hold as well as a whole one. */
 static bool head_missing(struct verify *self, const struct audit_line *line)
 {
-    self->bad_seq = 1;
-    snprintf(
-        self->bad, sizeof self->bad,
-        "%s: the trail begins with record %llu: the records before it are missing, so nothing vouches for it",
-        line->where, (unsigned long long)line->record->seq);
+    self->bad_seq = self->anchor.seq + 1;
+    snprintf(self->bad, sizeof self->bad,
+             "%s: the trail begins with record %llu: the records before it are missing%s, so nothing vouches "
+             "for it",
+             line->where, (unsigned long long)line->record->seq,
+             self->anchor.seq > 0 ? ", more than were pruned" : "");
     return false;
+}
+
+/* A mirror loses whole segments: it may begin before the anchor, and then has to come by it. */
+static bool verify_begin(struct verify *self, const struct audit_line *line)
+{
+    self->first_seq = line->record->seq;
+    if (self->first_seq > self->anchor.seq + 1)
+        return head_missing(self, line);
+    if (self->first_seq > 1 && self->first_seq == self->anchor.seq + 1)
+        audit_chain_begin(&self->chain, &self->anchor);
+    return true;
 }
 
 static bool verify_visit(void *context, const struct audit_line *line)
 {
     struct verify *self = context;
     struct error error = {0};
-    if (self->first_seq == 0) {
-        self->first_seq = line->record->seq;
-        if (self->first_seq > 1)
-            return head_missing(self, line);
+    if (self->first_seq == 0 && !verify_begin(self, line))
+        return false;
+    bool good = audit_chain_next(&self->chain, line->record, &error) == ERROR_OK;
+    if (good && line->record->seq == self->anchor.seq &&
+        memcmp(self->chain.hash, self->anchor.hash, DIGEST_BYTES) != 0) {
+        (void)error_set(&error, ERROR_CORRUPT,
+                        "record %llu is not the one up to which record %llu says that the trail was pruned",
+                        (unsigned long long)self->anchor.seq, (unsigned long long)self->anchor.record_seq);
+        good = false;
     }
-    if (audit_chain_next(&self->chain, line->record, &error) == ERROR_OK)
+    if (self->progress)
+        self->progress(self->context, self->chain.records);
+    if (good)
         return true;
     self->bad_seq = line->record->seq;
     snprintf(self->bad, sizeof self->bad, "%s: %s", line->where, error.message);
@@ -405,24 +427,70 @@ static json_t *number_or_null(uint64_t number)
     return number > 0 ? json_integer((json_int_t)number) : json_null();
 }
 
+static json_t *anchor_json(const struct verify *verify)
+{
+    char hash[2 * DIGEST_BYTES + 1], time[TIME_TEXT_BYTES];
+    if (verify->anchor.seq == 0)
+        return json_null();
+    hex_encode(verify->anchor.hash, DIGEST_BYTES, hash);
+    time_format(verify->anchor.pruned_ms, time);
+    return json_pack("{s:I, s:s, s:s, s:I}", "seq", (json_int_t)verify->anchor.seq, "hash", hash, "pruned_at",
+                     time, "record_seq", (json_int_t)verify->anchor.record_seq);
+}
+
 static json_t *verify_report(const struct verify *verify, const struct audit_walk *walk)
 {
     char hash[2 * DIGEST_BYTES + 1] = "";
     hex_encode(verify->chain.hash, DIGEST_BYTES, hash);
-    return json_pack("{s:b, s:I, s:o, s:o, s:s?, s:o, s:s?, s:s?}", "valid", verify->bad[0] == '\0',
+    return json_pack("{s:b, s:I, s:o, s:o, s:s?, s:o, s:o, s:s?, s:s?}", "valid", verify->bad[0] == '\0',
                      "records", (json_int_t)verify->chain.records, "first_seq",
                      number_or_null(verify->first_seq), "last_seq", number_or_null(verify->chain.seq),
                      "last_hash", verify->chain.records > 0 ? hash : NULL, "first_bad_seq",
-                     number_or_null(verify->bad_seq), "detail", verify->bad[0] ? verify->bad : NULL, "torn",
-                     walk->torn ? walk->torn_where : NULL);
+                     number_or_null(verify->bad_seq), "anchor", anchor_json(verify), "detail",
+                     verify->bad[0] ? verify->bad : NULL, "torn", walk->torn ? walk->torn_where : NULL);
 }
 
-enum error_code audit_folder_verify(struct audit_folder *self, struct json_t **out, struct error *error)
+static bool anchor_visit(void *context, const struct audit_line *line)
 {
-    struct verify verify = {0};
+    return !audit_anchor_of(line->record, context);
+}
+
+static bool anchor_damaged(void *context, const char *where, const char *why)
+{
+    (void)context, (void)where, (void)why; /* the walk forwards will tell */
+    return true;
+}
+
+/* The newest prune that the folder tells of. */
+static enum error_code find_anchor(struct audit_folder *self, struct audit_anchor *out, struct error *error)
+{
+    uint64_t named = 0;
+    char digits[11] = "";
+    *out = (struct audit_anchor){0};
+    if (self->count > 0)
+        memcpy(digits, self->names[0], 10);
+    if (!parse_u64(digits, UINT64_MAX, &named) || named <= 1)
+        return ERROR_OK; /* it begins where every trail began */
+    struct audit_walk walk = {.visit = anchor_visit,
+                              .damaged = anchor_damaged,
+                              .context = out,
+                              .records_only = true,
+                              .must_contain = "\"event_name\":\"" AUDIT_PRUNED_EVENT "\""};
+    const enum error_code code = audit_folder_walk_back(self, &walk, error);
+    if (out->seq == 0)
+        *out = (struct audit_anchor){0};
+    return code;
+}
+
+enum error_code audit_folder_verify(struct audit_folder *self, audit_progress_fn *progress, void *context,
+                                    struct json_t **out, struct error *error)
+{
+    struct verify verify = {.progress = progress, .context = context};
     struct audit_walk walk = {
         .visit = verify_visit, .damaged = verify_damaged, .context = &verify, .records_only = true};
-    enum error_code code = audit_folder_walk(self, &walk, error);
+    enum error_code code = find_anchor(self, &verify.anchor, error);
+    if (code == ERROR_OK)
+        code = audit_folder_walk(self, &walk, error);
     if (code == ERROR_OK && verify.chain.records == 0 && verify.bad[0] == '\0')
         code =
             error_set(error, ERROR_NOT_FOUND, "%s holds no audit records: nothing was verified", self->path);

@@ -57,8 +57,12 @@ enum error_code audit_folder_query(struct audit_folder *self, const struct audit
                                    uint64_t limit, struct json_t **out, struct audit_damage *damage,
                                    struct error *error) MUST_USE;
 
-/** Checks the chain from record 1 to the last that is there; what was cut off behind it leaves no trace in a
- * folder. The report: {valid, records, first_seq, last_seq, last_hash, first_bad_seq, detail, torn}. @return
- * ERROR_NOT_FOUND when there is no record: nothing was verified */
-enum error_code audit_folder_verify(struct audit_folder *self, struct json_t **out,
-                                    struct error *error) MUST_USE;
+/** Told how many records were checked, often. */
+typedef void audit_progress_fn(void *context, uint64_t records);
+/** Checks the chain from record 1, or from the anchor that a prune left, to the last that is there; what was
+ * cut off behind it leaves no trace in a folder. The report: {valid, records, first_seq, last_seq, last_hash,
+ * first_bad_seq, anchor, detail, torn}.
+ * @param progress  may be NULL
+ * @return ERROR_NOT_FOUND when there is no record: nothing was verified */
+enum error_code audit_folder_verify(struct audit_folder *self, audit_progress_fn *progress, void *context,
+                                    struct json_t **out, struct error *error) MUST_USE;

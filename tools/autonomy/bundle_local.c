@@ -206,7 +206,7 @@ void collect_audit_folder(struct bundle *self)
         bundle_put_json(self, "audit-folder", path, records);
     else
         bundle_failed(self, "audit-folder", path, error.message);
-    if (audit_folder_verify(folder, &verdict, &error) == ERROR_OK)
+    if (audit_folder_verify(folder, NULL, NULL, &verdict, &error) == ERROR_OK)
         bundle_put_json(self, "audit-folder", "audit/folder-verify.json", verdict);
     else
         bundle_failed(self, "audit-folder", "audit/folder-verify.json", error.message);

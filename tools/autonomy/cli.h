@@ -247,6 +247,7 @@ enum cli_exit run_switch_reset(struct cli *cli);
 enum cli_exit run_switch_define(struct cli *cli);
 enum cli_exit run_audit_query(struct cli *cli);
 enum cli_exit run_audit_export(struct cli *cli);
+enum cli_exit run_audit_prune(struct cli *cli);
 enum cli_exit run_audit_verify(struct cli *cli);
 enum cli_exit run_events(struct cli *cli);
 enum cli_exit run_flags_watch(struct cli *cli);

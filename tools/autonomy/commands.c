@@ -301,6 +301,16 @@ static const struct flag audit_export[] = {AUDIT_ROWS,
                                             .help = "write there instead of to standard output"},
                                            {0}};
 static const struct flag audit_verify[] = {AUDIT_DIR_ROW, {0}};
+static const struct flag audit_prune[] = {
+    {.name = "before",
+     .type = FLAG_TIME,
+     .value = "TIME",
+     .help = "records of before that time go; RFC 3339"},
+    {.name = "keep-days", .type = FLAG_NUMBER, .value = "N", .help = "records older than N days go"},
+    {.name = "before-seq", .type = FLAG_NUMBER, .value = "SEQ", .help = "records before this one go"},
+    REASON_ROW(true),
+    {.name = "dry-run", .type = FLAG_SWITCH, .help = "show what would go, and change nothing"},
+    {0}};
 #define FOLLOW_ROWS                                                                                          \
     {.name = "since",                                                                                        \
      .type = FLAG_NUMBER,                                                                                    \
@@ -557,6 +567,17 @@ const struct command command_table[] = {
                "was recorded; a spreadsheet may take one that begins with =, +, - or @ for a formula: import "
                "its columns as text. A file gets its name when it is whole.",
      .example = "autonomy audit export --format json > audit.json"},
+    {.path = "audit prune",
+     .summary = "Delete the oldest records, on every node, for good",
+     .run = run_audit_prune,
+     .sets = {audit_prune, server_write, confirmed, output_text},
+     .needs_operator = true,
+     .detail =
+         "Export first: autonomy audit export --output FILE. What goes is gone. An anchor stays (number and "
+         "hash of the last record that went), so that the rest verifies; the prune itself is recorded. The "
+         "newest 100 records stay, and all since the first one about an open plan, an active kill switch or "
+         "an open failover.",
+     .example = "autonomy audit prune --keep-days 400 --reason \"retention policy\" --dry-run"},
     {.path = "audit verify",
      .summary = "Check the chain of hashes",
      .run = run_audit_verify,

@@ -38,7 +38,11 @@ static bool take_record(void *context, struct span data)
 {
     struct follow *self = context;
     json_t *record = json_loadb(data.data, data.bytes, 0, NULL);
-    /* `end` and `overflow` speak of the stream, and have no seq. */
+    const json_t *first_seq = json_object_get(record, "first_seq");
+    if (json_is_integer(first_seq)) /* `pruned` */
+        fprintf(self->cli->err, "records before %lld were pruned before they were seen here\n",
+                (long long)json_integer_value(first_seq));
+    /* `end`, `overflow` and `pruned` speak of the stream, and have no seq. */
     if (json_is_integer(json_object_get(record, "seq"))) {
         struct arena kept = self->cli->arena; /* what one record needs doesn't stay for hours */
         arena_init(&self->cli->arena, CLI_MEMORY_MAX);

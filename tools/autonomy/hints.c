@@ -42,6 +42,7 @@ static const struct {
     {"kill_switch_inactive", "nothing holds its flags; see them: autonomy flags list"},
     {"approver_is_actor", "let somebody else agree: --approver SOMEBODY_ELSE"},
     {"unhealthy", "wait until 15 minutes without an unhealthy check have passed, or add --force"},
+    {"records_pruned", "begin again: what is left is whole from its anchor on"},
     {"request_reused", "leave out --request-id, or repeat the command exactly as it was"},
     {"requests_full",
      "wait: the oldest requests are forgotten after 24 hours; halts, rollbacks and kill switches are "

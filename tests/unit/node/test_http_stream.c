@@ -244,6 +244,33 @@ static void stream_goes_on_after_the_last_id(void **state)
     reader_done(&some);
 }
 
+/* Goal: a reader whose next records were pruned is told where the stream goes on; one that saw all of them,
+ * or begins with the first record, misses nothing that is there. Method: 150 records, pruned before 31. */
+static void reader_is_told_of_pruned_records(void **state)
+{
+    struct http_fixture *self = *state;
+    for (int i = 0; i < 150; i++)
+        set_flag(self, i % 2 == 0 ? "full" : "fixed");
+    struct http_answer pruned =
+        fixture_send(self, "POST", "/v1/audit/prune", "{\"before_seq\":31,\"reason\":\"retention\"}");
+    assert_status(&pruned, 200);
+    http_answer_done(&pruned);
+    struct reader_side reader = reader_open(self, "/v1/events?last_event_id=7", "", 0);
+    assert_int_equal(greeting(&reader), 7);
+    char *frame = next_frame(&reader);
+    assert_string_equal(frame, "event: pruned\ndata: {\"first_seq\":31}");
+    free(frame);
+    expect_event(&reader, 31, "flags.set");
+    reader_done(&reader);
+    static const char *const paths[] = {"/v1/events?last_event_id=30", "/v1/events?last_event_id=0"};
+    for (size_t i = 0; i < 2; i++) {
+        reader = reader_open(self, paths[i], "", 0);
+        (void)greeting(&reader);
+        expect_event(&reader, 31, "flags.set");
+        reader_done(&reader);
+    }
+}
+
 /* Goal: a reader that has seen more than this node has gets nothing twice. Method: it begins three records
  * ahead of the node; four are committed; only the fourth arrives. */
 static void reader_ahead_of_the_node_gets_nothing_twice(void **state)
@@ -506,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(record_arrives_as_one_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stream_goes_on_after_the_last_id, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reader_is_told_of_pruned_records, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reader_ahead_of_the_node_gets_nothing_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(filters_let_through_what_they_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_requests_and_one_too_many_are_refused, set_up, tear_down),

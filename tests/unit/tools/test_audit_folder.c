@@ -46,8 +46,8 @@ static void segment_path(const struct folder *self, unsigned segment, char *out,
 }
 
 /* The next record of the chain, as a line of the mirror. */
-static void append(struct folder *self, unsigned segment, const char *event, uint32_t category,
-                   const char *actor)
+static void append_with(struct folder *self, unsigned segment, const char *event, uint32_t category,
+                        const char *actor, struct field_pair *fields, size_t field_count)
 {
     uint8_t previous[DIGEST_BYTES];
     char path[160];
@@ -63,6 +63,8 @@ static void append(struct folder *self, unsigned segment, const char *event, uin
                                   .actor = actor,
                                   .resource_type = "rollout_plan",
                                   .resource = "p-7",
+                                  .fields = fields,
+                                  .field_count = field_count,
                                   .prev_hash = {previous, sizeof previous}};
     audit_hash(&record, self->hash);
     record.hash = span_of(self->hash, sizeof self->hash);
@@ -75,6 +77,22 @@ static void append(struct folder *self, unsigned segment, const char *event, uin
     fclose(file);
     free(text);
     json_decref(json);
+}
+
+static void append(struct folder *self, unsigned segment, const char *event, uint32_t category,
+                   const char *actor)
+{
+    append_with(self, segment, event, category, actor, NULL, 0);
+}
+
+/* A record that says that the trail was pruned up to a record of this number and hash. */
+static void append_prune(struct folder *self, unsigned segment, const char *seq, const char *hash)
+{
+    struct field_pair fields[] = {{"anchor_hash", hash},
+                                  {"anchor_seq", seq},
+                                  {"anchor_time", "2026-01-01T00:00:00.000Z"},
+                                  {"count", seq}};
+    append_with(self, segment, AUDIT_PRUNED_EVENT, AUDIT_SYSTEM, "dba", fields, 4);
 }
 
 /* Twelve records in three segments, every third one a rollback. */
@@ -467,6 +485,64 @@ static void export_writes_a_file(void **state)
     ran_done(&ran);
 }
 
+static void remove_segment(const struct folder *self, unsigned segment)
+{
+    char path[160];
+    segment_path(self, segment, path, sizeof path);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void assert_verdict(const struct folder *self, enum cli_exit exit, const char *out)
+{
+    struct ran ran = run("audit", "verify", "--audit-dir", self->path, NULL);
+    assert_int_equal(ran.exit, exit);
+    if (!strstr(ran.out, out))
+        fail_msg("no \"%s\" in: %s%s", out, ran.out, ran.err);
+    ran_done(&ran);
+}
+
+/* Goal: a folder whose first segments were pruned verifies from where it begins, by the anchor that a later
+ * record tells of: before the anchor, and right behind it. Without the record, with more missing than was
+ * pruned, or with another anchor's hash, it doesn't.
+ * Method: segments named for their first records; the anchor at record 6, told by the last record. */
+static void pruned_folder_verifies_from_its_anchor(void **state)
+{
+    struct folder *self = *state;
+    char hash[2 * DIGEST_BYTES + 1] = "";
+    static const unsigned segments[] = {1, 1, 1, 1, 5, 5, 7, 7, 9, 9};
+    for (size_t i = 0; i < COUNT(segments); i++) {
+        append(self, segments[i], "flags.set", AUDIT_FLAGS, "ann");
+        if (i == 5)
+            hex_encode(self->hash, DIGEST_BYTES, hash);
+    }
+    remove_segment(self, 1);
+    assert_verdict(self, CLI_FAILED, "the records before it are missing, so nothing vouches for it");
+    append_prune(self, 9, "6", hash);
+    assert_verdict(self, CLI_DONE, "verified from seq 5: pruned before, at ");
+    assert_verdict(self, CLI_DONE, hash);
+    remove_segment(self, 5);
+    assert_verdict(self, CLI_DONE, "verified from seq 7: pruned before, at ");
+    remove_segment(self, 7);
+    assert_verdict(self, CLI_FAILED, "missing, more than were pruned");
+}
+
+/* Goal: an anchor that tells another hash than the record it names has, vouches for nothing.
+ * Method: the folder begins before the anchor, and right behind it. */
+static void wrong_anchor_vouches_for_nothing(void **state)
+{
+    struct folder *self = *state;
+    char hash[2 * DIGEST_BYTES + 1] = "";
+    static const unsigned segments[] = {1, 1, 3, 3, 5, 5};
+    for (size_t i = 0; i < COUNT(segments); i++)
+        append(self, segments[i], "flags.set", AUDIT_FLAGS, "ann");
+    hex_encode(self->hash, DIGEST_BYTES, hash);
+    append_prune(self, 5, "4", hash);
+    remove_segment(self, 1);
+    assert_verdict(self, CLI_FAILED, "record 4 is not the one up to which record 7 says");
+    remove_segment(self, 3);
+    assert_verdict(self, CLI_FAILED, "audit record 5 is not linked to record 4");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +558,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_segments_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(environment_alone_does_not_select_the_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(export_writes_a_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pruned_folder_verifies_from_its_anchor, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(wrong_anchor_vouches_for_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,7 +102,7 @@ static const struct {
      "GET /v1/audit?category=ha&start_time=2026-01-02T03%3A04%3A05Z&limit=10",
      NULL},
     {{"audit", "export"}, "GET /v1/audit?order=asc&limit=1000", NULL},
-    {{"audit", "verify"}, "GET /v1/audit/verify", NULL},
+    {{"audit", "verify"}, "GET /v1/audit/verify?limit=200000", NULL},
     {{"version", "--server"}, "GET /v1/version", NULL},
     {{"rollout", "plan", "create", "--artifact=a", "--artifact-version=2"},
      "POST /v1/rollouts",

@@ -23,4 +23,5 @@ install(FILES ${printed}/autonomy.zsh DESTINATION "\${autonomy_zsh}" RENAME _aut
 install(FILES ${printed}/autonomy.fish DESTINATION ${data}/fish/vendor_completions.d)
 
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs PATTERN examples EXCLUDE)
+install(PROGRAMS docs/examples/client.sh docs/examples/client.py docs/examples/client.mjs DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs/examples)

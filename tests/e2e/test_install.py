@@ -40,6 +40,9 @@ def test_installed_programs_run_from_their_folder():
         documents = prefix / "share/doc/autonomy"
         assert (documents / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
         assert (documents / "docs/runbooks/emergency-rollback.md").exists()
+        examples = list((documents / "docs/examples").iterdir())
+        assert {e.name for e in examples} == {e.name for e in (ROOT / "docs/examples").iterdir()}, examples
+        assert all(os.access(e, os.X_OK) for e in examples), examples
         strangers = [p for p in prefix.rglob("*") if p.is_file() and p.relative_to(prefix).parts[0] not in ("bin", "sbin", "share", "lib")]
         assert not strangers, strangers
 

@@ -133,7 +133,8 @@ def test_package_holds_everything_and_nothing_of_the_build():
         for name in files:
             path = root / name[1:]
             mode = path.stat().st_mode & 0o7777
-            assert mode == (0o755 if name.startswith(("/usr/bin/", "/usr/sbin/")) or re.match(r"/DEBIAN/p(ost|re)", name) else 0o644), (name, oct(mode))
+            runs = name.startswith(("/usr/bin/", "/usr/sbin/", "/usr/share/doc/autonomy/docs/examples/")) or re.match(r"/DEBIAN/p(ost|re)", name)
+            assert mode == (0o755 if runs else 0o644), (name, oct(mode))
             assert str(ROOT).encode() not in path.read_bytes(), f"{name} names the folder it was built in"
         for script in ("postinst", "prerm", "postrm"):
             assert subprocess.run(["sh", "-n", str(root / "DEBIAN" / script)], check=False).returncode == 0, script

@@ -18,7 +18,7 @@ def wipe(run):
 def churn(run):
     for _ in range(run.random().randrange(2, 4)):
         with run.take() as node, run.fault("churn", node):
-            if node is run.cluster.leader():
+            if node is run.cluster.leader():  # politely, where it can; else as if it had crashed
                 run.cluster.change("POST", "/v1/ha/failover", {"reason": "chaos: churn"})
             node.end(signal.SIGTERM)
             run.rejoin(node)

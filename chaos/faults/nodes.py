@@ -158,7 +158,8 @@ class Cluster:
             node = self.nodes[attempt % len(self.nodes)]
             attempt += 1
             answer = node.ask(method, path, body, key) if node.alive() else None
-            if answer and answer[0] not in (503, 504, 507):
+            # failover_failed is the outcome: under the same key it is the answer for ever.
+            if answer and (answer[0] not in (503, 504, 507) or answer[1].get("code") == "failover_failed"):
                 return answer
             time.sleep(0.05)
         raise Violation(f"{method} {path} had no outcome within {patience_s} s")

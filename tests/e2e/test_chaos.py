@@ -130,4 +130,13 @@ def test_without_namespaces_it_says_so_and_runs_on_loopback():
         assert "NO NETWORK NAMESPACES" in run.stderr and "isolate-leader is left out" in run.stdout, run
 
 
+def test_a_soak_without_anything_to_do_is_no_success():
+    with Folder() as folder:
+        without = [w for kind in ("sim", "chaos", "mutants", "fuzz", "kills") for w in ("--without", kind)]
+        soak = [sys.executable, str(ROOT / "chaos/soak/main.py"), "--out", str(folder)]
+        for more, code in ((["--hours", "0.001", *without], 3), (["--hours", "-1"], 2), (["--hours", "1", "--without", "nothing"], 2)):
+            run = subprocess.run([*soak, *more], capture_output=True, text=True, timeout=60, check=False)
+            assert run.returncode == code, (more, run)
+
+
 main(globals())

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "chaos/sim/commands.h"
+#include "chaos/sim/mutants.h"
 #include "chaos/sim/sim_internal.h"
 #include "fsm/result.h"
 
@@ -347,6 +348,11 @@ static enum error_code ask_read(struct sim *self, struct client *client, uint32_
     struct consensus *consensus = self->cluster->nodes[node].consensus;
     struct error error = {0};
 
+    const struct consensus_status status = cluster_status(self->cluster, node);
+    if (mutant_is("read-without-confirmation") && status.role == CONSENSUS_LEADER && status.ready) {
+        was_read(attempt, status.applied_index, NULL);
+        return ERROR_OK;
+    }
     if (operation->kind != OPERATION_READ_FOLLOWER || !client->hop)
         return consensus_confirm(consensus, was_read, attempt, &error);
     return consensus_wait(consensus, client->hop_index, cluster_node_ms(self->cluster, node) + 1000, was_read,

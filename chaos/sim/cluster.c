@@ -216,6 +216,7 @@ bool cluster_end(struct cluster *self)
     fake_network_free(self->network);
     cluster_disk_done();
     free(self->committed);
+    free(self->changes);
     free(self->proposals);
     free(self);
     cluster = NULL;
@@ -251,6 +252,35 @@ static void note_committed(struct cluster *self, uint64_t id, uint64_t index)
     note->committed = index;
 }
 
+/* In any order. */
+static uint64_t members_sum(const struct consensus_member *members, uint32_t count)
+{
+    uint64_t sum = count;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t one[9];
+        put_u64(one, members[i].node_id);
+        one[8] = (uint8_t)members[i].role;
+        sum += (uint64_t)crc32c(0, one, sizeof one) << 8;
+    }
+    return sum;
+}
+
+static void note_configuration(struct cluster *self, const struct entry *entry)
+{
+    struct consensus_member members[NODES_MAX];
+    uint32_t count = 0;
+
+    if (consensus_configuration_decode(entry->data, members, NODES_MAX, &count, NULL) != ERROR_OK) {
+        cluster_report(self, "membership: the configuration of %" PRIu64 " can't be read", entry->index);
+        return;
+    }
+    if ((self->change_count & (self->change_count - 1)) == 0)
+        self->changes = memory_resize(self->changes, (self->change_count * 2 + 1) * sizeof *self->changes);
+    self->changes[self->change_count].index = entry->index;
+    self->changes[self->change_count++].sum = members_sum(members, count);
+}
+
 void cluster_compare(struct cluster_node *node, const struct entry *entry, uint64_t id)
 {
     struct cluster *self = node->cluster;
@@ -266,6 +296,8 @@ void cluster_compare(struct cluster_node *node, const struct entry *entry, uint6
             self->committed_last = entry->index;
         if (id != 0)
             note_committed(self, id, entry->index);
+        if (entry->type == ENTRY_CHANGE)
+            note_configuration(self, entry);
     } else if (known->type != record.type || known->term != record.term || known->hash != record.hash) {
         cluster_report(self,
                        "committed: node %u applied at %" PRIu64 " term %" PRIu64
@@ -302,12 +334,33 @@ static void note_leader(struct cluster *self, struct cluster_node *node,
     self->leaders[self->leader_count++].leader = node->id;
 }
 
+/* Whoever has applied a configuration goes by it or by a later one. (After a snapshot the engine has
+ * forgotten its index, so members are compared.) */
+static void check_membership(struct cluster *self, const struct cluster_node *node,
+                             const struct consensus_status *status)
+{
+    uint32_t last = self->change_count;
+
+    while (last > 0 && self->changes[last - 1].index > status->applied_index)
+        last--;
+    if (last == 0 || status->member_count == 0 ||
+        status->configuration_index >= self->changes[last - 1].index ||
+        members_sum(status->members, status->member_count) == self->changes[last - 1].sum)
+        return;
+    cluster_report(self,
+                   "membership: node %u has applied %" PRIu64 " and the configuration of %" PRIu64
+                   ", and goes by that of %" PRIu64,
+                   node->number, status->applied_index, self->changes[last - 1].index,
+                   status->configuration_index);
+}
+
 static void on_change(void *context)
 {
     struct cluster_node *node = context;
     struct consensus_status status;
 
     consensus_status(node->consensus, &status);
+    check_membership(node->cluster, node, &status);
     if (status.role == CONSENSUS_LEADER)
         note_leader(node->cluster, node, &status);
 }

@@ -178,3 +178,13 @@ enum cluster_outcome { CLUSTER_HELD, CLUSTER_VIOLATED, CLUSTER_ABORTED };
  * what that returned. */
 enum cluster_outcome cluster_outcome(bool (*schedule)(uint32_t rules_off, uint64_t seed), uint32_t rules_off,
                                      uint64_t seed);
+
+/** One scripted schedule that needs its rule. */
+struct cluster_scenario {
+    const char *name;
+    uint32_t rule; /* of consensus/rules.h */
+    bool (*play)(uint32_t rules_off, uint64_t seed);
+};
+/** NULL past the last. */
+const struct cluster_scenario *cluster_scenario_at(uint32_t position);
+const struct cluster_scenario *cluster_scenario_find(const char *name);

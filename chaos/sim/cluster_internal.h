@@ -92,6 +92,10 @@ struct cluster {
     char cluster_id[CLUSTER_ID_BYTES];
     const struct cluster_machine *machine;
     struct fetch *fetches;
+    struct { /* committed configurations, by index */
+        uint64_t index, sum;
+    } * changes;
+    uint32_t change_count;
     struct record *committed; /* by index */
     uint64_t committed_last, committed_capacity;
     struct proposal_note *proposals;

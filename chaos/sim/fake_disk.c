@@ -137,8 +137,12 @@ static void settle(struct fake_store *store, size_t survive)
 
 void fake_store_sync(struct fake_store *store)
 {
+    struct fake_table before = {0};
+    fake_table_copy(&before, &store->durable);
     settle(store, store->unsynced_count);
     store->exists = true;
+    fake_mutant_synced(store, &before);
+    fake_table_clear(&before);
 }
 
 static void clear_store(struct fake_store *store)

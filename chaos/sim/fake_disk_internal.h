@@ -45,3 +45,9 @@ void fake_store_sync(struct fake_store *store);
 void fake_store_remove(const char *path);
 /** Takes space and meets faults, for one write of `bytes`. */
 enum error_code fake_disk_admit(const char *path, size_t bytes, bool sync, struct error *error) MUST_USE;
+
+/* Hooks for planted bugs (fake_mutants.c). */
+/** @return true: it has written, in its own way */
+bool fake_mutant_write(struct fake_store *store, const struct fake_changes *changes, bool sync);
+/** @param before  what was durable before this sync */
+void fake_mutant_synced(struct fake_store *store, const struct fake_table *before);

@@ -221,6 +221,8 @@ static enum error_code write_changes(struct kv *self, const struct fake_changes 
     store->refusals = REFUSALS;
     if (code)
         return code;
+    if (fake_mutant_write(store, changes, options.sync))
+        return ERROR_OK;
     fake_store_write(store, changes);
     if (options.sync) {
         fake_store_sync(store);

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "consensus/wire.h"
 
+#define SPOILT_BYTES   8192u
 #define FAKE_NODES_MAX 32u
 #define FAKE_CUTS_MAX  1024u
 #define PAUSE_STEP_MS  5u /* how often a paused node's frames are looked at */
@@ -202,6 +203,16 @@ void fake_network_pause(struct fake_network *self, uint64_t node_id, bool pause)
             self->paused[i] = self->paused[--self->paused_count];
 }
 
+/* Memory on the stack that nobody has written to is not zero by chance: a frame's handling finds this there.
+ */
+static __attribute__((noinline)) void spoil_stack(void)
+{
+    uint8_t spoilt[SPOILT_BYTES];
+
+    memset(spoilt, 0x25, sizeof spoilt);
+    __asm__ volatile("" : : "r"(spoilt) : "memory"); /* or the compiler would leave it out */
+}
+
 uint64_t fake_network_deliver(struct fake_network *self)
 {
     struct fake_packet *packet = self->first;
@@ -218,6 +229,7 @@ uint64_t fake_network_deliver(struct fake_network *self)
     struct wire *wire = wire_of(self, to), *from = wire_of(self, packet->from);
     if (wire != NULL && packet->kind == FAKE_FRAME && from != NULL) {
         self->delivered++;
+        spoil_stack();
         wire->options.on_frame(wire->options.context, packet->from, from->address,
                                span_of(packet->data, packet->bytes));
     } else if (wire != NULL && packet->kind == FAKE_UP && from != NULL) {

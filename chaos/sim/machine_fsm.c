@@ -11,6 +11,7 @@
 #include "base/disk.h"
 #include "base/kv.h"
 #include "chaos/sim/commands.h"
+#include "chaos/sim/mutants.h"
 
 #define PATH_BYTES    80u
 #define FLUSH_ENTRIES 256u /* applied since the last flush: a node flushes now and then (node/flush.c) */
@@ -64,6 +65,11 @@ static enum error_code machine_apply(void *context, const struct entry *entries,
     enum error_code code = fsm_apply(cluster_fsm_of(node), entries, count, results, error);
     if (code != ERROR_OK)
         return code;
+    if (mutant_is("answers-mixed-up") && count > 1) {
+        const struct result first = results[0];
+        results[0] = results[1];
+        results[1] = first;
+    }
     for (uint32_t i = 0; i < count; i++)
         cluster_compare(node, &entries[i], 0);
     flush_sometimes(node, count);
@@ -99,6 +105,8 @@ static enum error_code machine_flush(void *context, struct error *error)
     struct cluster_node *node = context;
 
     node->cluster->flushes++;
+    if (mutant_is("snapshot-before-flush"))
+        return ERROR_OK;
     return fsm_flush(cluster_fsm_of(node), error);
 }
 
@@ -257,6 +265,42 @@ static uint64_t fsm_machine_applied(const struct cluster_node *node)
     return state.index;
 }
 
+/* Planted bugs: requests don't come along; a bit flips on the way, and nobody looks. */
+static enum error_code spoil_copy(const char *path, struct error *error)
+{
+    struct kv *kv = NULL;
+    const struct kv_options options = {0};
+    enum error_code code = ERROR_OK;
+
+    if (!mutant_is("requests-lost-at-snapshot") && !mutant_is("digest-not-checked"))
+        return ERROR_OK;
+    code = kv_open(path, &options, &kv, error);
+    if (code != ERROR_OK)
+        return code;
+    struct kv_batch *batch = kv_batch_new();
+    struct span key, value;
+    if (mutant_is("requests-lost-at-snapshot")) {
+        kv_batch_delete_range(batch, span_text("R"), span_text("S"));
+        kv_batch_delete_range(batch, span_text("r"), span_text("s"));
+    } else {
+        struct kv_iterator *flags = kv_iterate(kv, NULL, span_text("f"), span_text("g"), false);
+        if (kv_iterator_next(flags, &key, &value) && value.bytes > 0) {
+            struct bytes flipped;
+            bytes_init(&flipped, 0);
+            bytes_append(&flipped, value.data, value.bytes);
+            flipped.data[flipped.length - 1] ^= 1;
+            kv_batch_put(batch, key, bytes_span(&flipped));
+            bytes_done(&flipped);
+        }
+        code = kv_iterator_close(flags, error);
+    }
+    if (code == ERROR_OK)
+        code = kv_write(kv, batch, (struct kv_write_options){0}, error);
+    kv_batch_free(batch);
+    kv_close(kv);
+    return code;
+}
+
 /* As a transfer does: the copy is opened once, says of itself what it is, and is verified. */
 static enum error_code fsm_machine_copy(struct cluster_node *node, const char *folder,
                                         struct cluster_node *source, struct machine_state *out,
@@ -269,6 +313,8 @@ static enum error_code fsm_machine_copy(struct cluster_node *node, const char *f
     enum error_code code = disk_remove(path, error);
     if (code == ERROR_OK)
         code = fsm_checkpoint(cluster_fsm_of(source), path, error);
+    if (code == ERROR_OK)
+        code = spoil_copy(path, error);
     if (code == ERROR_OK)
         code = fsm_open(path, false, &copy, error);
     if (code != ERROR_OK)

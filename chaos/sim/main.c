@@ -14,28 +14,19 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "chaos/sim/children.h"
 #include "chaos/sim/mutants.h"
 #include "chaos/sim/sim.h"
 
 #define JOBS_MAX       64u
-#define HANGS_AFTER_S  600u /* of processor time are enough for any seed */
 #define FAULTS_MAX     65536u
 #define SHOWN_FAILURES 5u
-
-enum { EXIT_CLEAN = 0, EXIT_VIOLATION = 1, EXIT_USAGE = 2, EXIT_ENVIRONMENT = 3 };
 
 struct arguments {
     struct sim_options options;
     uint64_t first, last;
     uint32_t jobs;
-    bool shrink, each;
-};
-
-struct child {
-    pid_t pid;
-    int pipe;
-    FILE *said; /* its stderr */
-    uint64_t seed;
+    bool shrink, each, mutants;
 };
 
 struct totals {
@@ -48,9 +39,8 @@ struct totals {
 static void help(void)
 {
     printf("sim: nodes of the real consensus and state machine in one thread and virtual time\n\n"
-           "  sim --seed N | --seeds A..B | --fresh N  [--minutes M] [--nodes N] [--faults LIST|all|none] "
-           "[--trace]\n"
-           "      [--shrink] [--mutant NAME] [--jobs N] [--each]\n\n"
+           "  sim --seed N | --seeds A..B | --fresh N | --mutants  [--minutes M] [--nodes N]\n"
+           "      [--faults LIST|all|none] [--trace] [--shrink] [--mutant NAME] [--jobs N] [--each]\n\n"
            "  --seed N          play one seed; the last line is its trace's hash, the same on every run\n"
            "  --seeds A..B      play many, each in a process of its own\n"
            "  --fresh N         play N seeds that nobody has played, and say which\n"
@@ -60,6 +50,7 @@ static void help(void)
            "  --trace           print every event\n"
            "  --shrink          leave out faults of a failing seed as long as it fails\n"
            "  --mutant NAME     plant a bug: it must be found\n"
+           "  --mutants         each of them (or the one): which check finds it, at which seed\n"
            "  --jobs N          processes at a time (1)\n"
            "  --each            a line for each seed that holds, too\n\n"
            "Exit 0: clean; 1: a violation, with its seed; 2: usage; 3: the environment.\n\n"
@@ -142,11 +133,11 @@ static void take_mutant(const char *name, struct arguments *out)
 static void parse(int argc, char **argv, struct arguments *out)
 {
     static const struct option known[] = {
-        {"seed", 1, NULL, 's'},   {"seeds", 1, NULL, 'S'},  {"minutes", 1, NULL, 'm'},
-        {"nodes", 1, NULL, 'n'},  {"faults", 1, NULL, 'f'}, {"trace", 0, NULL, 't'},
-        {"shrink", 0, NULL, 'k'}, {"mutant", 1, NULL, 'u'}, {"jobs", 1, NULL, 'j'},
-        {"fresh", 1, NULL, 'F'},  {"each", 0, NULL, 'e'},   {"help", 0, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+        {"seed", 1, NULL, 's'},    {"seeds", 1, NULL, 'S'},  {"minutes", 1, NULL, 'm'},
+        {"nodes", 1, NULL, 'n'},   {"faults", 1, NULL, 'f'}, {"trace", 0, NULL, 't'},
+        {"shrink", 0, NULL, 'k'},  {"mutant", 1, NULL, 'u'}, {"jobs", 1, NULL, 'j'},
+        {"fresh", 1, NULL, 'F'},   {"each", 0, NULL, 'e'},   {"help", 0, NULL, 'h'},
+        {"mutants", 0, NULL, 'M'}, {NULL, 0, NULL, 0}};
     bool seeded = false;
 
     *out = (struct arguments){.options = {.minutes = 3, .faults = UINT32_MAX, .mutant = ""}, .jobs = 1};
@@ -186,6 +177,10 @@ static void parse(int argc, char **argv, struct arguments *out)
         case 'u':
             take_mutant(optarg, out);
             break;
+        case 'M':
+            out->mutants = true;
+            seeded = true;
+            break;
         case 'j':
             out->jobs = (uint32_t)number(optarg, 1, JOBS_MAX);
             break;
@@ -198,68 +193,6 @@ static void parse(int argc, char **argv, struct arguments *out)
     }
     if (!seeded)
         usage("%s", "say --seed N, --seeds A..B or --fresh N");
-}
-
-/* --- processes
- * -------------------------------------------------------------------------------------------------------- */
-
-static void start_child(const struct sim_options *options, bool show, struct child *out)
-{
-    int ends[2];
-
-    *out = (struct child){.seed = options->seed, .said = show ? NULL : tmpfile()};
-    fflush(NULL);
-    if (pipe(ends) != 0 || (!show && out->said == NULL)) {
-        fprintf(stderr, "sim: no pipe or file: %s\n", strerror(errno));
-        exit(EXIT_ENVIRONMENT);
-    }
-    out->pid = fork();
-    if (out->pid < 0) {
-        fprintf(stderr, "sim: no process: %s\n", strerror(errno));
-        exit(EXIT_ENVIRONMENT);
-    }
-    if (out->pid == 0) {
-        struct sim_report report;
-        if (!show)
-            dup2(fileno(out->said), STDERR_FILENO);
-        alarm(HANGS_AFTER_S);
-        sim_run(options, &report);
-        ssize_t written = write(ends[1], &report, sizeof report);
-        fflush(NULL);
-        _exit(written == (ssize_t)sizeof report ? 0 : EXIT_ENVIRONMENT);
-    }
-    close(ends[1]);
-    out->pipe = ends[0];
-}
-
-/* @return false: there was a violation */
-static bool end_child(struct child *child, struct sim_report *report)
-{
-    int status = 0;
-
-    *report = (struct sim_report){.seed = child->seed};
-    ssize_t got = read(child->pipe, report, sizeof *report);
-    close(child->pipe);
-    waitpid(child->pid, &status, 0);
-    if (got == (ssize_t)sizeof *report && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return !report->violated;
-    report->violated = true;
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(report->violation, sizeof report->violation, "progress: it hangs");
-    else
-        snprintf(report->violation, sizeof report->violation, "abort: the process died (%s %d)",
-                 WIFSIGNALED(status) ? "signal" : "exit",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    return false;
-}
-
-static void show_said(FILE *said)
-{
-    char buffer[4096];
-
-    rewind(said);
-    for (size_t got; (got = fread(buffer, 1, sizeof buffer, said)) > 0;)
-        fwrite(buffer, 1, got, stderr);
 }
 
 /* --- totals
@@ -313,8 +246,8 @@ static bool quiet_run(const struct sim_options *options, struct sim_report *repo
 {
     struct child child;
 
-    start_child(options, false, &child);
-    bool held = end_child(&child, report);
+    child_start(options, false, &child);
+    bool held = child_end(&child, report);
     fclose(child.said);
     return held;
 }
@@ -355,8 +288,8 @@ static void shrink(struct sim_options options)
     printf("seed %" PRIu64 ": %u of %u faults are enough:\n", options.seed, left, count);
     fflush(stdout);
     struct child child;
-    start_child(&options, true, &child);
-    end_child(&child, &report);
+    child_start(&options, true, &child);
+    child_end(&child, &report);
 }
 
 static int play_one(const struct arguments *arguments)
@@ -368,8 +301,8 @@ static int play_one(const struct arguments *arguments)
     char hash[2 * DIGEST_BYTES + 1];
 
     options.seed = arguments->first;
-    start_child(&options, true, &child);
-    bool held = end_child(&child, &report);
+    child_start(&options, true, &child);
+    bool held = child_end(&child, &report);
     totals.cpu_s = children_cpu_s();
     add(&totals, &report);
     print_totals(&totals);
@@ -388,7 +321,7 @@ static void tell_failure(struct child *child, const struct sim_report *report, u
     printf("not ok - seed %" PRIu64 ": %s\n", report->seed, report->violation);
     fflush(stdout);
     if (so_far < SHOWN_FAILURES)
-        show_said(child->said);
+        child_show(child->said);
 }
 
 static int play_many(const struct arguments *arguments)
@@ -403,7 +336,7 @@ static int play_many(const struct arguments *arguments)
         while (running < arguments->jobs && started < count) {
             options.seed = next++;
             started++;
-            start_child(&options, false, &children[running++]);
+            child_start(&options, false, &children[running++]);
         }
         struct pollfd ready[JOBS_MAX];
         for (uint32_t i = 0; i < running; i++)
@@ -415,7 +348,7 @@ static int play_many(const struct arguments *arguments)
             struct sim_report report;
             if (ready[i - 1].revents == 0)
                 continue;
-            if (!end_child(child, &report))
+            if (!child_end(child, &report))
                 tell_failure(child, &report, totals.violations);
             else if (arguments->each)
                 printf("ok - seed %" PRIu64 "\n", report.seed);
@@ -437,5 +370,7 @@ int main(int argc, char **argv)
     struct arguments arguments;
 
     parse(argc, argv, &arguments);
+    if (arguments.mutants)
+        return mutants_table(arguments.options.mutant, arguments.jobs) ? EXIT_CLEAN : EXIT_VIOLATION;
     return arguments.first == arguments.last ? play_one(&arguments) : play_many(&arguments);
 }

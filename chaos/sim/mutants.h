@@ -11,8 +11,14 @@
 
 struct mutant {
     const char *name;
-    const char *how;    /* one line: what it does wrong */
-    uint32_t rules_off; /* of consensus/rules.h; 0: a hook plants it */
+    const char *how;       /* one line: what it does wrong */
+    uint32_t rules_off;    /* of consensus/rules.h; 0: a hook plants it */
+    const char *caught_by; /* checks with `|` between: it must be one of these */
+    uint32_t seeds;        /* seeds 1 to this one: one of them must catch it */
+    const char *faults;    /* that help; NULL: all */
+    uint32_t nodes;        /* 0: drawn */
+    const char *scenario;  /* of cluster_scenarios.c, played instead; NULL: none */
+    bool schedule;         /* random schedules (cluster_schedule.c) are played instead */
 };
 
 /** By position; NULL past the last. */
@@ -23,3 +29,7 @@ const struct mutant *mutant_find(const char *name);
 void mutant_plant(const struct mutant *mutant);
 /** For hooks: is this one planted? */
 bool mutant_is(const char *name);
+
+/** Plays seeds 1, 2, ... of each mutant (or of the one) until one catches it; prints a table.
+ * @param jobs  mutants at a time  @return false: one was not caught in time, or by another check */
+bool mutants_table(const char *only, uint32_t jobs);

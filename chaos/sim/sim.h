@@ -21,13 +21,15 @@
 
 struct sim_options {
     uint64_t seed;
-    uint64_t minutes;   /* of virtual time, before everything is mended; 0: 3 */
-    uint32_t nodes;     /* 0: the seed draws it */
-    uint32_t faults;    /* bits by fault_names(): the seed draws among them */
-    uint32_t rules_off; /* of consensus/rules.h */
-    const char *mutant; /* "": none */
-    bool trace;         /* print every event */
-    const bool *skip;   /* faults to leave out, by their place in the schedule */
+    uint64_t minutes;                        /* of virtual time, before everything is mended; 0: 3 */
+    uint32_t nodes;                          /* 0: the seed draws it */
+    uint32_t faults;                         /* bits by fault_names(): the seed draws among them */
+    uint32_t rules_off;                      /* of consensus/rules.h */
+    const char *mutant;                      /* "": none */
+    const struct cluster_scenario *scenario; /* play this instead, or: */
+    bool schedule;                           /* a random schedule over nodes with a tiny state machine */
+    bool trace;                              /* print every event */
+    const bool *skip;                        /* faults to leave out, by their place in the schedule */
     uint32_t skip_count;
 };
 

@@ -9,6 +9,7 @@
 #include "consensus/message.h"
 
 #define WATCH_ARENA_BYTES (1024u * 1024u)
+#define SENDERS_MAX       64u
 #define SLOTS             (1u << 16) /* of each table; a power of two */
 
 struct slot { /* what was seen for a key first */
@@ -19,6 +20,11 @@ struct wire_watch {
     struct arena arena;
     struct slot *votes, *entries;
     uint32_t vote_count, entry_count;
+    struct { /* the highest term that each node has shown */
+        uint64_t node, term;
+    } terms[SENDERS_MAX];
+    uint32_t term_count;
+    uint64_t stood; /* the highest term that anybody stood for, or led */
 };
 
 void wire_watch_open(struct sim *self)
@@ -66,8 +72,41 @@ static void voted(struct sim *self, uint64_t node, uint64_t term, uint64_t candi
                  term, before, candidate);
 }
 
+static uint64_t *term_of(struct wire_watch *self, uint64_t node)
+{
+    uint32_t at = 0;
+
+    while (at < self->term_count && self->terms[at].node != node)
+        at++;
+    CHECK(at < SENDERS_MAX, "more than %u nodes speak", SENDERS_MAX);
+    if (at == self->term_count)
+        self->terms[self->term_count++].node = node;
+    return &self->terms[at].term;
+}
+
+/* A term begins with somebody who stands for it. An answer to a term that has passed says nothing of the log:
+ * what stood there would be anybody's memory. */
+static void answered(struct sim *self, uint64_t from, uint64_t to, const struct message *message)
+{
+    if (message->term > self->wire->stood)
+        sim_fail(self, "wire",
+                 "node %012" PRIx64 " is in term %" PRIu64 ", nobody stood for more than %" PRIu64, from,
+                 message->term, self->wire->stood);
+    if (message->append_result.last_index != 0 && *term_of(self->wire, to) < message->term)
+        sim_fail(self, "wire", "node %012" PRIx64 " answers a lower term with index %" PRIu64, from,
+                 message->append_result.last_index);
+}
+
 static void look_at(struct sim *self, uint64_t from, uint64_t to, const struct message *message)
 {
+    if (message->term > *term_of(self->wire, from) &&
+        !(message->kind == MESSAGE_VOTE && message->vote.pre_vote))
+        *term_of(self->wire, from) = message->term;
+    if (((message->kind == MESSAGE_VOTE && !message->vote.pre_vote) || message->kind == MESSAGE_APPEND) &&
+        message->term > self->wire->stood)
+        self->wire->stood = message->term;
+    if (message->kind == MESSAGE_APPEND_RESULT)
+        answered(self, from, to, message);
     if (message->kind == MESSAGE_VOTE && !message->vote.pre_vote)
         voted(self, from, message->term, from);
     if (message->kind == MESSAGE_VOTE_RESULT && message->vote_result.granted &&

@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "consensus/wire.h"
 
-#define SPOILT_BYTES   8192u
+#define SPOILT_WORDS   1024u
 #define FAKE_NODES_MAX 32u
 #define FAKE_CUTS_MAX  1024u
 #define PAUSE_STEP_MS  5u /* how often a paused node's frames are looked at */
@@ -207,9 +207,10 @@ void fake_network_pause(struct fake_network *self, uint64_t node_id, bool pause)
  */
 static __attribute__((noinline)) void spoil_stack(void)
 {
-    uint8_t spoilt[SPOILT_BYTES];
+    uint64_t spoilt[SPOILT_WORDS];
 
-    memset(spoilt, 0x25, sizeof spoilt);
+    for (size_t i = 0; i < SPOILT_WORDS; i++)
+        spoilt[i] = 77;                              /* it could be an index */
     __asm__ volatile("" : : "r"(spoilt) : "memory"); /* or the compiler would leave it out */
 }
 

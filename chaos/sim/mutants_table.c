@@ -55,6 +55,8 @@ static bool expected(const struct mutant *mutant, const char *violation)
 {
     const size_t length = strcspn(violation, ":");
 
+    if (strstr(violation, "doesn't bite") != NULL)
+        return false; /* the scenario says so of itself */
     for (const char *at = mutant->caught_by; at != NULL; at = strchr(at, '|')) {
         at += *at == '|';
         if (strcspn(at, "|") == length && strncmp(at, violation, length) == 0)

@@ -97,6 +97,8 @@ static bool read_char(const char **text, const char *allowed)
     return true;
 }
 
+#define SECONDS_MAX 253402300799 /* 9999-12-31T23:59:59Z: the last that four digits of a year show */
+
 static unsigned days_in_month(unsigned year, unsigned month)
 {
     static const unsigned days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -150,7 +152,7 @@ int time_parse(const char *text, uint64_t *wall_ms)
         return -1;
     int64_t seconds = days_from_date(year, month, day) * 86400 +
                       (int64_t)(hour * 3600 + minute * 60 + second) - (int64_t)offset * 60;
-    if (seconds < 0)
+    if (seconds < 0 || seconds > SECONDS_MAX)
         return -1;
     *wall_ms = (uint64_t)seconds * 1000u + ms;
     return 0;

@@ -49,8 +49,6 @@ static bool whole_number(const char *text, json_int_t *out)
 static json_t *plain_scalar(const char *text, size_t length)
 {
     json_int_t number;
-    if (strlen(text) != length)
-        return NULL;
     if (*text == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0)
         return json_null();
     if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
@@ -65,9 +63,12 @@ static enum error_code read_scalar(struct reader *self, const yaml_event_t *even
     const char *text = (const char *)event->data.scalar.value;
     size_t length = event->data.scalar.length;
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    json_t *value = plain ? plain_scalar(text, length) : json_stringn(text, length);
+    json_t *value = strlen(text) != length ? NULL /* "\0", which JSON has and no text of ours */
+                    : plain                ? plain_scalar(text, length)
+                                           : json_stringn(text, length);
     if (!value)
-        return refuse(self, &event->start_mark, ERROR_INVALID, "a text that isn't UTF-8");
+        return refuse(self, &event->start_mark, ERROR_INVALID,
+                      "a text with a NUL in it, or that isn't UTF-8");
     *out = value;
     return ERROR_OK;
 }

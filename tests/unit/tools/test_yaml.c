@@ -72,6 +72,7 @@ static void hidden_and_growing_forms_are_refused(void **state)
         {"\ta: 1", "plan.yaml:1:"},
         {"? [a]\n: 1", "a key has to be a text"},
         {"a: \"\\0\"\nb: \xff", "plan.yaml:"},
+        {"a: \"b\\0c\"", "plan.yaml:1:4: a text with a NUL"},
         {"\"a\\0b\": 1", "a key that isn't"},
     };
     (void)state;

@@ -59,6 +59,7 @@ class Base:
         need("debootstrap", "unshare", "nsenter", "chroot", "setpriv", "ip")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="autonomy-debian-"))
         self.root = self.folder / "base"
+        self.prepared = None
         try:
             self.make(package)
         except BaseException:
@@ -66,6 +67,8 @@ class Base:
             raise
 
     def make(self, package):
+        depends = subprocess.run(["dpkg-deb", "-f", str(package), "Depends"], capture_output=True, text=True, check=True).stdout
+        self.depends = [word.split()[0] for word in depends.split(",")]
         uri, codename = mirror()
         CACHE.mkdir(parents=True, exist_ok=True)
         tarball = CACHE / f"{codename}.tar"
@@ -78,6 +81,7 @@ class Base:
         if codename == "bookworm":  # libraft
             (self.root / "etc/apt/sources.list.d/backports.list").write_text(f"deb {uri} bookworm-backports main\n")
         (self.root / "etc/apt/apt.conf.d/99least").write_text('APT::Install-Recommends "false";\n')
+        (self.root / "etc/dpkg/dpkg.cfg.d/quick").write_text("force-unsafe-io\n")
         shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
         self.fetch_packages(package)
         (self.root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")  # as on a server that starts nothing unasked
@@ -98,6 +102,19 @@ class Base:
         for fetched in archives.glob("*.deb"):
             shutil.copy(fetched, CACHE)
         (self.root / "tmp" / package.name).unlink()
+
+    def layers(self, prepared):
+        """The lower layers of a machine; with `prepared`, what the package depends on is installed in them."""
+        if not prepared:
+            return str(self.root)
+        if not self.prepared:
+            machine = Machine(self, "prepared", init=NO_SYSTEMD)
+            try:
+                machine.run("sh", "-c", f"apt-get -q install -y --no-download {' '.join(self.depends)} && rm -f /var/lib/man-db/auto-update")
+            finally:
+                machine.end()
+            self.prepared = f"{machine.folder}/layer/upper:{self.root}"
+        return self.prepared
 
     def remove(self):
         subprocess.run(["rm", "-rf", "--one-file-system", str(self.folder)], check=False)
@@ -155,13 +172,13 @@ def cgroup_home():
 class Machine:
     """One booted machine."""
 
-    def __init__(self, base, name, init=None):
+    def __init__(self, base, name, init=None, prepared=False):
         self.name, self.folder = name, base.folder / name
         for part in ("layer", "root"):
             (self.folder / part).mkdir(parents=True)
         self.console = self.folder / "console"
         self.cgroup = None
-        self.process = self.spawn(base, init or SYSTEMD)
+        self.process = self.spawn(base.layers(prepared), init or SYSTEMD)
         self.pid = None
         try:
             self.wait_booted(init or SYSTEMD)
@@ -169,7 +186,7 @@ class Machine:
             self.end()
             raise
 
-    def spawn(self, base, init):
+    def spawn(self, lower, init):
         home = cgroup_home()
         if home:
             self.cgroup = home / f"autonomy-test-{os.getpid()}-{self.name}"
@@ -183,7 +200,7 @@ class Machine:
 
         with open(self.console, "wb") as console:
             return subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup", "--net", "--kill-child", "sh", "-c", BOOT, "boot",
-                                     str(base.root), str(self.folder / "layer"), str(self.folder / "root"), self.name, *init],
+                                     lower, str(self.folder / "layer"), str(self.folder / "root"), self.name, *init],
                                     stdin=subprocess.DEVNULL, stdout=console, stderr=console, preexec_fn=join_cgroup)
 
     def first_process(self):

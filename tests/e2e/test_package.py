@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 
-from harness import BIN, ROOT, Skip, main, wait_for
+from harness import BIN, ROOT, Skip, in_parallel, main, wait_for
 from machine import NO_SYSTEMD, Base, Machine, connect
 
 URL = "http://127.0.0.1:7101"
@@ -220,7 +220,7 @@ def journal(where):
 
 def test_service_runs_hardened_restarts_when_it_must_and_is_upgraded_in_order():
     package, newer = packages()
-    with machine("service") as where:
+    with machine("service", prepared=True) as where:
         install(where, package)
         assert active(where) == "inactive" and prop(where, "UnitFileState") == "disabled", "nothing is started unasked"
         unconfigured_stays_down(where)
@@ -358,14 +358,14 @@ def test_the_page_makes_a_cluster_of_three_hosts_and_upgrades_it_under_writes():
     upgrade_at = next(i for i, (_, _, block, _) in enumerate(page) if names[1] in block)
     removal_at = next(i for i, (_, _, block, _) in enumerate(page) if "members remove" in block)
     with contextlib.ExitStack() as stack:
-        hosts = {name: stack.enter_context(machine(name)) for name in ("n1", "n2", "n3")}
+        hosts = {name: stack.enter_context(machine(name, prepared=True)) for name in ("n1", "n2", "n3")}
         connect(list(hosts.values()), "example.net")
         for host in hosts.values():
             host.path("/usr/bin/sudo").write_text(SUDO)
             host.path("/usr/bin/sudo").chmod(0o755)
             for package, name in zip(packages(), names):
                 shutil.copy(package, host.path(f"/root/{name}"))
-        follow(hosts, page[:upgrade_at])
+        follow(hosts, page[:upgrade_at], at_once=True)
         ids = {name: prop(host, "MainPID") for name, host in hosts.items()}
         with Writer(hosts["n1"]) as writer:
             follow(hosts, page[upgrade_at:removal_at])
@@ -377,14 +377,20 @@ def test_the_page_makes_a_cluster_of_three_hosts_and_upgrades_it_under_writes():
         check_gone(hosts["n3"])
 
 
-def follow(hosts, page):
+def follow(hosts, page, at_once=False):
+    def on_host(host, before, block, until):
+        for text in (*before, block):
+            ended = shell(host, text)
+            assert ended.returncode == 0, f"{host.name}: exit {ended.returncode}\n{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+        for condition in until:
+            wait_for(f"{host.name}: {condition}", lambda: shell(host, condition).returncode == 0)
+
     for on, before, block, until in page:
-        for host in (hosts[name] for name in on):
-            for text in (*before, block):
-                ended = shell(host, text)
-                assert ended.returncode == 0, f"{host.name}: exit {ended.returncode}\n{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
-            for condition in until:
-                wait_for(f"{host.name}: {condition}", lambda c=condition, h=host: shell(h, c).returncode == 0)
+        if at_once:
+            in_parallel(len(on), lambda i: on_host(hosts[on[i]], before, block, until))
+        else:
+            for name in on:
+                on_host(hosts[name], before, block, until)
 
 
 def shell(host, text):

@@ -106,7 +106,8 @@ async function* events(after) {
         text += decoder.decode(chunk, { stream: true });
         for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
           const event = Object.fromEntries(text.slice(0, end).split("\n").map((line) => [line.split(": ")[0], line.slice(line.indexOf(": ") + 2)]));
-          if (event.data && event.event !== "overflow" && event.event !== "end") yield JSON.parse(event.data);
+          if (event.data && event.event.includes(".")) yield JSON.parse(event.data);
+          else if (event.data) console.error(`${event.event}: ${event.data}`); // overflow, end, pruned
           after = event.id ?? after; // one without data only tells where the stream is
         }
       }

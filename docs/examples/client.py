@@ -128,8 +128,10 @@ def events(after=None):
                     elif field == "data":
                         data = value
                     elif field == "" and not value:  # the end of an event; one without data only tells where the stream is
-                        if data and name not in ("overflow", "end"):
+                        if data and "." in name:
                             yield json.loads(data)
+                        elif data:  # overflow, end, pruned
+                            print(f"{name}: {data}", file=sys.stderr)
                         after, name, data = seq, None, None
         except (OSError, http.client.HTTPException):
             time.sleep(0.2)

@@ -95,7 +95,9 @@ follow() {
             'event: '*) name=${line#event: } ;;
             'data: '*) data=${line#data: } ;;
             '') # the end of an event; one without data only tells where the stream is
-                if [ -n "$data" ] && [ "$name" != overflow ] && [ "$name" != end ]; then
+                if [ -n "$data" ] && [[ $name != *.* ]]; then
+                    echo "$name: $data" >&2 # overflow, end, pruned
+                elif [ -n "$data" ]; then
                     jq -r '"\(.seq) \(.event_name) \(.actor) \(.resource // "-")"' <<<"$data"
                     count=$((count - 1))
                     [ "$count" -ne 0 ] || return 0

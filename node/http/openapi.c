@@ -195,6 +195,7 @@ static const struct status_row statuses[] = {
     {404, "There is no such thing."},
     {405, "Another method; Allow says which."},
     {409, "The state forbids it."},
+    {410, "What the cursor points at is gone: begin again."},
     {413, "The body or its command is too long."},
     {414, "The path is too long."},
     {415, "A body of another media type."},
@@ -265,6 +266,8 @@ static bool may_answer(const struct route *route, uint32_t status)
         return false;
     case 409:
         return changes(route);
+    case 410:
+        return route->kind == ROUTE_SCAN || route->kind == ROUTE_WALK;
     case 413:
     case 415:
         return body;

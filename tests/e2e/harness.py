@@ -261,6 +261,15 @@ def cli_env(cluster, **more):
             "AUTONOMY_ASSUME_YES": "1", "HOME": str(cluster.folder), **more}
 
 
+def make_records(cluster, count=120):
+    """So many audit records, in little time: the newest hundred are never pruned."""
+    def work(i):
+        for _ in range(count // 8):
+            assert cluster.client().change("PUT", "/v1/flags/SANDBOX_MODE", {"value": "none", "reason": "r"}, start=i).status == 200
+
+    in_parallel(8, work)
+
+
 def in_parallel(count, work):
     """work(i) in `count` threads; the first exception comes out."""
     errors = []

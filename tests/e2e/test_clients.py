@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 
-from harness import ROOT, Cluster, Skip, free_base_port, main, wait_for
+from harness import ROOT, Cluster, Skip, free_base_port, main, make_records, wait_for
 
 EXAMPLES = ROOT / "docs/examples"
 NEEDS = {"client.sh": ("bash", "curl", "jq"), "client.py": ("python3",), "client.mjs": ("node",)}
@@ -146,6 +146,19 @@ def check_followers(cluster, urls):
     return last
 
 
+def check_pruned(cluster, urls):
+    """Who comes back too late is told so, and goes on with what there is."""
+    make_records(cluster)
+    pruned = cluster.client().change("POST", "/v1/audit/prune", {"before_seq": 5, "reason": "r"})
+    assert pruned.status == 200 and pruned.json()["first_seq"] == 5, pruned
+    for client in clients():
+        run(client, urls, "flag", "PROMPT_MODE", "later")  # so that the node that is asked next has seen the prune
+        ended = subprocess.run([str(EXAMPLES / client), "follow", "1", "1"], env=environment(urls), capture_output=True, text=True, timeout=60,
+                               check=False)
+        assert ended.returncode == 0 and numbers(ended.stdout.splitlines()) == [5], ended
+        assert 'pruned: {"first_seq":5}' in ended.stderr, ended
+
+
 def test_clients_ride_out_lost_answers_and_lost_leaders():
     names = clients()
     with Cluster(3) as cluster:
@@ -158,6 +171,7 @@ def test_clients_ride_out_lost_answers_and_lost_leaders():
             assert run(client, urls, "follow", "0", "3").count("\n") == 2
             assert run(client, urls, "wait", "PROMPT_MODE", "1").split()[1] == '"again"'
         records = check_followers(cluster, urls)
+        check_pruned(cluster, urls)
     print(f"{len(names)} clients, {records} records followed through 2 killed leaders")
 
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 
-from harness import PATIENCE_S, ROOT, Cluster, Skip, main, wait_for
+from harness import PATIENCE_S, ROOT, Cluster, Skip, main, make_records, wait_for
 from openapi import Document, jsonschema, need_jsonschema, spoiled
 
 OAI_SCHEMA = pathlib.Path("/usr/share/openapi-specification/schemas/v3.0/schema.json")
@@ -252,6 +252,19 @@ def use_what_is_between_nodes(judge):
     ask("GET", "/v1/internal/checkpoints/none/files/none", status=404)
 
 
+def use_prune(judge, cluster):
+    ask = judge.ask
+    make_records(cluster)
+    ask("GET", "/v1/audit/prune?before_seq=4", status=200)
+    ask("GET", "/v1/audit/prune", status=422)
+    ask("GET", "/v1/audit/prune?before_seq=4&keep_days=1", status=422)
+    cursor = ask("GET", "/v1/audit?limit=1&order=asc", status=200).json()["next_cursor"]
+    ask("POST", "/v1/audit/prune", {"before_seq": 4, "reason": "r"}, 200)
+    ask("GET", f"/v1/audit?limit=1&order=asc&cursor={cursor}", status=410)
+    ask("GET", "/v1/audit/verify", status=200)
+    ask("GET", "/v1/audit/verify?limit=2", status=200)
+
+
 def check_events(judge):
     """The data of events is what the document says of them."""
     content = judge.document.find("GET", "/v1/events")["responses"]["200"]["content"]
@@ -356,6 +369,7 @@ def test_answers_and_refusals_are_as_the_document_says():
         use_the_rest(judge)
         use_what_is_between_nodes(judge)
         check_events(judge)
+        use_prune(judge, cluster)
         bodies, arguments = check_spoiled_bodies(judge), check_spoiled_arguments(judge)
         seen = judge.seen | check_cluster(cluster, document).seen
     done = {name for name, status in seen if status < 300}

@@ -571,11 +571,10 @@ static void member_status(const struct consensus *self, const struct configurati
         (struct consensus_member){.node_id = member->node_id, .role = member->role, .heard_ms = UINT64_MAX};
     memcpy(out->address, member->address, sizeof out->address);
     out->match_index = engine_match_index(self->engine, member->node_id);
-    if (member->node_id == self->identity.node_id) {
-        out->connected = true;
+    out->connected = contact_reachable(&self->contact, member->node_id, self->seen.role, consensus_now(self));
+    if (member->node_id == self->identity.node_id)
         out->heard_ms = 0;
-    } else if (peer != NULL) {
-        out->connected = peer->connected;
+    else if (peer != NULL) {
         out->wall_offset_ms = peer->wall_offset_ms;
         if (peer->heard_ms > 0)
             out->heard_ms = consensus_now(self) - peer->heard_ms;

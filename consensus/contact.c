@@ -141,6 +141,19 @@ bool contact_recent(const struct contact *self, uint64_t node_id, uint64_t now_m
     return peer != NULL && peer->heard_ms > 0 && peer->heard_ms + self->election_timeout_ms >= now_ms;
 }
 
+bool contact_reachable(const struct contact *self, uint64_t node_id, enum consensus_role role,
+                       uint64_t now_ms)
+{
+    const struct contact_peer *peer = contact_find(self, node_id);
+    const uint64_t silent_ms = (uint64_t)CONTACT_SILENT_TIMEOUTS * self->election_timeout_ms;
+
+    if (node_id == self->node_id)
+        return true;
+    if (peer == NULL || !peer->connected)
+        return false;
+    return role != CONSENSUS_LEADER || (peer->heard_ms > 0 && peer->heard_ms + silent_ms >= now_ms);
+}
+
 bool contact_majority(const struct contact *self, const struct configuration *configuration, uint64_t now_ms)
 {
     uint32_t recent = 0;

@@ -15,11 +15,13 @@
 #include "consensus/consensus.h"
 #include "consensus/wire.h"
 
-#define CONTACT_PEERS_MAX (2u * NODES_MAX)
+#define CONTACT_PEERS_MAX       (2u * NODES_MAX)
 /** Between two ranks that notice a killed leader; at least two round trips. */
-#define CONTACT_RANK_MS   10u
+#define CONTACT_RANK_MS         10u
+/** A member that doesn't answer a leader for so many election timeouts is out of reach. */
+#define CONTACT_SILENT_TIMEOUTS 4u
 /** A guest that is silent for so long is forgotten. */
-#define CONTACT_GUEST_MS  60000u
+#define CONTACT_GUEST_MS        60000u
 
 struct contact {
     struct wire *wire;
@@ -55,6 +57,10 @@ void contact_space(struct contact *self, uint64_t from, bool disk_full);
 const struct contact_peer *contact_find(const struct contact *self, uint64_t node_id); /* NULL: unknown */
 /** Heard within the last election timeout; ourselves always. */
 bool contact_recent(const struct contact *self, uint64_t node_id, uint64_t now_ms);
+/** There is a connection, and on a leader, whom every member answers at each heartbeat, not silence on it: a
+ * process that is stopped, or hangs in its disk, keeps its connections for hours. */
+bool contact_reachable(const struct contact *self, uint64_t node_id, enum consensus_role role,
+                       uint64_t now_ms);
 /** Would the voters of this configuration have a majority among those in contact? */
 bool contact_majority(const struct contact *self, const struct configuration *configuration, uint64_t now_ms);
 /** Brings `quorum` and `lost_ms` up to date, and forgets guests that fell silent. */

@@ -104,6 +104,17 @@ def fits_every_size(env):
 def says_when_nobody_answers(cluster, env):
     with Terminal(["top", "--interval", "200ms"], env) as top:
         top.wait_for("everything", shows_all)
+        # One that hangs keeps its connections: the leader notices all the same.
+        hanging, dead = [n for n in cluster.nodes if n is not cluster.wait_leader()]
+        hanging.process.send_signal(signal.SIGSTOP)
+        top.wait_for("the hanging node", lambda s: row_of(s, hanging.name)[2:3] == ["unreachable"] and "quorum degraded" in s.text())
+        hanging.process.send_signal(signal.SIGCONT)
+        top.wait_for("it answers again", lambda s: row_of(s, hanging.name)[2:3] == ["ok"])
+        hanging.kill()
+        dead.kill()
+        top.wait_for("what is missing", lambda s: "1 of 3 voters is in contact, 2 are needed: bring back " in s.text()
+                     and "NO WRITES" in s.text())
+        assert "1 of 3 voters" in cli(env, "ha", "status").stdout
         for node in cluster.nodes:
             node.kill()
         top.wait_for("no node answers since")

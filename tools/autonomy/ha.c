@@ -8,6 +8,30 @@
 #define COUNT(rows) (uint32_t)(sizeof(rows) / sizeof((rows)[0]))
 #define LABEL_WIDTH 28u
 
+const char *quorum_advice(struct cli *cli, const struct json_t *members, const char *role)
+{
+    const char *missing = "";
+    uint32_t voters = 0, there = 0;
+    size_t i;
+    json_t *member;
+    json_array_foreach(members, i, member)
+    {
+        const char *place = json_string_value(json_object_get(member, role));
+        if (!place || strcmp(place, "voter") != 0)
+            continue;
+        voters++;
+        if (json_is_true(json_object_get(member, "reachable")))
+            there++;
+        else
+            missing = arena_printf(&cli->arena, "%s%s%s", missing, *missing ? " or " : "",
+                                   printable(cli, member_text(cli, member, "name")));
+    }
+    if (voters == 0 || there > voters / 2)
+        return NULL;
+    return arena_printf(&cli->arena, "%u of %u voters %s in contact, %u are needed: bring back %s", there,
+                        voters, there == 1 ? "is" : "are", voters / 2 + 1, missing);
+}
+
 static void print_members(struct cli *cli, const json_t *members)
 {
     static const char *const names[] = {"NAME", "ROLE", "URL", "ADDRESS", "REACHABLE", "APPLIED", NULL};
@@ -46,6 +70,9 @@ static void print_status(struct cli *cli, const json_t *status)
     labels_print(cli, status, "  ", LABEL_WIDTH, ours, COUNT(ours));
     fputs("\nMembers:\n", cli->out);
     print_members(cli, json_object_get(status, "members"));
+    const char *advice = quorum_advice(cli, json_object_get(status, "members"), "role");
+    if (advice)
+        fprintf(cli->out, "\nno writes: %s\n", advice);
 }
 
 enum cli_exit run_ha_status(struct cli *cli)

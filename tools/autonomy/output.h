@@ -48,5 +48,8 @@ void json_print(struct cli *cli, const struct json_t *json);
 /** What most commands end with: prints an answer (CLI_DONE) as asked for, lets go of it (may be NULL),
  * returns `exit`. */
 enum cli_exit answer_print(struct cli *cli, enum cli_exit exit, struct json_t *answer);
+/** "1 of 3 voters is in contact, 2 are needed: bring back n1 or n3"; NULL while there is a majority.
+ * @param role  the member of each that says "voter" */
+const char *quorum_advice(struct cli *cli, const struct json_t *members, const char *role);
 /** A text without control characters. */
 const char *printable(struct cli *cli, const char *text);

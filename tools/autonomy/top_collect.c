@@ -243,9 +243,10 @@ static json_t *member_row(struct look *self, const json_t *member, uint64_t comm
         add_rates(self, at, row);
     } else if (asked < self->count)
         json_object_set_new(row, "error", json_string(self->asked[2 * asked].answer.message));
-    json_object_set_new(row, "applied_index", json_integer((json_int_t)applied));
-    json_object_set_new(row, "lag_entries",
-                        json_integer((json_int_t)(commit_index > applied ? commit_index - applied : 0)));
+    bool known = json_is_integer(json_object_get(own ? own : member, "applied_index"));
+    json_int_t lag = commit_index > applied ? (json_int_t)(commit_index - applied) : 0;
+    json_object_set_new(row, "applied_index", known ? json_integer((json_int_t)applied) : json_null());
+    json_object_set_new(row, "lag_entries", known ? json_integer(lag) : json_null());
     return row;
 }
 

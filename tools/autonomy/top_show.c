@@ -55,13 +55,14 @@ static void print_warnings(struct cli *cli, const json_t *look)
 {
     const json_t *leaders = json_object_get(look, "leaders");
     const char *why = member_text(cli, look, "quorum_loss_reason");
+    const char *advice = quorum_advice(cli, json_object_get(look, "members"), "member_role");
     if (json_array_size(leaders) > 1)
         fprintf(cli->out, "%s\n",
                 paint(cli, "31",
                       arena_printf(&cli->arena, "more than one node says that it leads: %s",
                                    shown(cli, look, "leaders"))));
-    if (*why && !json_is_true(json_object_get(look, "write_ready")))
-        fprintf(cli->out, "%s\n", paint(cli, "31", printable(cli, why)));
+    if (advice || (*why && !json_is_true(json_object_get(look, "write_ready"))))
+        fprintf(cli->out, "%s\n", paint(cli, "31", advice ? advice : printable(cli, why)));
 }
 
 static void print_head(struct cli *cli, const json_t *look)

@@ -113,6 +113,33 @@ static void follower_is_in_contact_through_its_leader(void **state)
     bench_close(&bench);
 }
 
+/* Goal: a member whose process hangs is out of a leader's reach though its connection stands; a follower,
+ * whom only the leader speaks to, knows no better than the connection. Method: a connected peer that was
+ * heard once, and time; then it speaks again; then its connection goes. */
+static void hanging_member_is_out_of_a_leaders_reach(void **state)
+{
+    struct bench bench;
+
+    (void)state;
+    bench_open(&bench, 3);
+    struct contact *contact = &bench.contact;
+    const uint64_t silent_ms = (uint64_t)CONTACT_SILENT_TIMEOUTS * contact->election_timeout_ms;
+    assert_false(contact_reachable(contact, 1, CONSENSUS_LEADER, 10000));
+    contact_peer_event(contact, 1, WIRE_PEER_UP);
+    assert_false(contact_reachable(contact, 1, CONSENSUS_LEADER, 10000)); /* it never spoke */
+    assert_true(contact_reachable(contact, 1, CONSENSUS_FOLLOWER, 10000));
+    assert_true(contact_heard(contact, 1, "n1:1", 10000));
+    assert_true(contact_reachable(contact, 1, CONSENSUS_LEADER, 10000 + silent_ms));
+    assert_false(contact_reachable(contact, 1, CONSENSUS_LEADER, 10001 + silent_ms));
+    assert_true(contact_reachable(contact, 1, CONSENSUS_FOLLOWER, 10001 + silent_ms));
+    assert_true(contact_heard(contact, 1, "n1:1", 20000));
+    assert_true(contact_reachable(contact, 1, CONSENSUS_LEADER, 20000));
+    contact_peer_event(contact, 1, WIRE_PEER_DOWN);
+    assert_false(contact_reachable(contact, 1, CONSENSUS_LEADER, 20000));
+    assert_true(contact_reachable(contact, SELF, CONSENSUS_LEADER, 99999));
+    bench_close(&bench);
+}
+
 /* Goal: those who notice a killed leader stand one after the other; who is no follower of it, or no voter,
  * doesn't. Method: the time planned by node 3 of five with leader 1, with leader 5, for a peer that doesn't
  * lead; repeated refusals. */
@@ -209,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leader_counts_who_was_heard),
         cmocka_unit_test(follower_is_in_contact_through_its_leader),
+        cmocka_unit_test(hanging_member_is_out_of_a_leaders_reach),
         cmocka_unit_test(killed_leader_is_noticed_by_rank),
         cmocka_unit_test(guests_are_bounded_and_forgotten),
         cmocka_unit_test(clock_follows_the_median_of_voters),

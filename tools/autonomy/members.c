@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/schema.h"
 #include "tools/autonomy/client.h"
@@ -41,14 +42,15 @@ static json_t *read_file(struct arena *arena)
     FILE *file = folder ? fopen(arena_printf(arena, "%s/members", folder), "re") : NULL;
     if (!file)
         return NULL;
-    char *text = arena_new(arena, MEMBERS_FILE_BYTES_MAX);
+    char *text = memory_new(MEMBERS_FILE_BYTES_MAX); /* an export asks often: no place for the arena */
     size_t length = fread(text, 1, MEMBERS_FILE_BYTES_MAX, file);
     fclose(file);
     json_t *json = NULL;
     struct error error = {0};
-    if (length == MEMBERS_FILE_BYTES_MAX || json_parse(span_of(text, length), &json, &error) != ERROR_OK)
-        return NULL;
-    if (json_is_object(json))
+    const bool good =
+        length < MEMBERS_FILE_BYTES_MAX && json_parse(span_of(text, length), &json, &error) == ERROR_OK;
+    free(text);
+    if (good && json_is_object(json))
         return json;
     json_decref(json);
     return NULL;

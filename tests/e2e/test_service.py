@@ -181,6 +181,28 @@ def test_lines_have_priorities_where_the_journal_listens():
                 assert run.returncode == 1 and journal.read().startswith(wanted), (run.returncode, wanted)
 
 
+def check_config(text):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "autonomyd.yaml"
+        path.write_text(text)
+        run = subprocess.run([str(BIN / "autonomyd"), "--check-config", "--config", str(path)], capture_output=True, text=True, timeout=60, check=False)
+        return run.returncode, run.stdout + run.stderr
+
+
+def test_the_configuration_that_is_installed_holds_in_all_its_parts():
+    """As it is, it belongs to no cluster; with every setting in it uncommented, it must hold."""
+    text = (ROOT / "cmake/debian/autonomyd.yaml").read_text()
+    text = text.replace("data_dir: /var/lib/autonomy", "data_dir: /nowhere/autonomy")
+    code, said = check_config(text)
+    assert code == 1 and "bootstrap: true" in said and "join" in said, said
+    whole, settings = re.subn(r"^#(?=[a-z_]+:| +-| +[a-z_]+:)", "", text, flags=re.M)
+    assert settings >= 10 and "\n#" in whole, whole
+    code, said = check_config(whole)
+    assert code == 0, f"{said}\n{whole}"
+    code, said = check_config(text.replace("#bootstrap: true", "bootstrap: true"))
+    assert code == 0, said
+
+
 # --- the unit
 
 def unit(folder):

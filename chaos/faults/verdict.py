@@ -8,7 +8,8 @@ READS = {"read", "plan_read", "switch_read"}
 
 
 def availability(path):
-    """Per kind of fault: how many, the share of changes that were acknowledged meanwhile, the longest time without one."""
+    """Per kind of fault: how many, and of those that were alone the share of changes that were decided meanwhile, and the longest time
+    without an acknowledged one. A fault that shared its time with another says nothing of its own kind."""
     faults, acknowledged, changes = [], [], []
     with open(path, encoding="ascii") as lines:
         for line in lines:
@@ -26,9 +27,12 @@ def availability(path):
     changes.sort()
     rows = {}
     for fault in faults:
-        row = rows.setdefault(fault["name"], {"times": 0, "seconds": 0.0, "changes": 0, "decided": 0, "gap_ms_max": 0})
+        row = rows.setdefault(fault["name"], {"times": 0, "alone": 0, "seconds": 0.0, "changes": 0, "decided": 0, "gap_ms_max": 0})
         begin, end = fault["begin_ns"], fault["end_ns"]
         row["times"] += 1
+        if any(other is not fault and other["begin_ns"] < end and begin < other["end_ns"] for other in faults):
+            continue
+        row["alone"] += 1
         row["seconds"] += (end - begin) / 1e9
         within = [ok for at, ok in changes[position(changes, (begin, False)):position(changes, (end, False))]]
         row["changes"] += len(within)
@@ -67,7 +71,7 @@ def judge(arguments, outcome, rows):
                "detections": outcome["detections"], "availability": rows, "checked": checked}
     (out / "chaos.json").write_text(json.dumps(summary, indent=1) + "\n")
     for name, row in sorted(rows.items()):
-        print(f"  {name:<18} {row['times']:3} times  {row['seconds']:7.1f} s  {row['changes']:7} changes, "
+        print(f"  {name:<18} {row['times']:3} times, {row['alone']:3} alone  {row['seconds']:7.1f} s  {row['changes']:7} changes, "
               f"{row['decided_percent'] if row['decided_percent'] is not None else '-':>6} % decided, longest gap {row['gap_ms_max']} ms")
     for violation in outcome["violations"]:
         print(f"violation: {violation}")

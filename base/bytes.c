@@ -211,6 +211,14 @@ bool utf8_valid(const void *data, size_t length)
 {
     const uint8_t *in = data;
     for (size_t at = 0; at < length;) {
+        uint64_t eight;
+        if (length - at >= sizeof eight) { /* most texts are ASCII from end to end */
+            memcpy(&eight, in + at, sizeof eight);
+            if ((eight & 0x8080808080808080ull) == 0) {
+                at += sizeof eight;
+                continue;
+            }
+        }
         size_t step = utf8_character(in + at, length - at);
         if (step == 0)
             return false;

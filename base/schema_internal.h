@@ -100,6 +100,8 @@ enum error_code field_take_element(const struct schema_context *context, const s
                                    const char **out) MUST_USE;
 /** Absent: NULL, 0, false, no elements, a struct of empty fields. */
 bool field_empty(const struct field *field, const void *record);
+/* Absent, and not to be told from a zero by its bounds: null says so, and reads back as absent. */
+bool field_shows_null(const struct field *field, const void *record);
 bool schema_empty(const struct schema *schema, const void *record);
 
 static inline void *field_member(void *record, uint32_t offset)

@@ -498,8 +498,7 @@ static json_t *json_struct(const struct field *field, const void *record)
     return schema_to_json(field->schema, inner);
 }
 
-/* Absent, and not to be told from a zero by its bounds: null says so, and reads back as absent. */
-static bool shown_as_null(const struct field *field, const void *record)
+bool field_shows_null(const struct field *field, const void *record)
 {
     if (field->required || !field_empty(field, record))
         return false;
@@ -518,7 +517,7 @@ static bool shown_as_null(const struct field *field, const void *record)
 
 static json_t *field_to_json(const struct field *field, const void *record)
 {
-    if (shown_as_null(field, record))
+    if (field_shows_null(field, record))
         return json_null();
     switch (field->type) {
     case FIELD_U64:

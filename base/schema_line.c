@@ -1,10 +1,13 @@
-/* JSON text in the one form that this program writes (compact, fields in table order), read without a tree.
+/* JSON text in the one form that this program writes (compact, fields in table order), read and written
+ * without a tree.
  *
  * Why it exists: a trail of a million lines is checked line by line, and a tree of JSON values costs three
- * quarters of that. What has another form is left to json_parse() and schema_from_json(), which know what is
- * wrong with it; so everything here answers only "that is it" or "I can't tell".
+ * quarters of that; every node writes a line for each change. What has another form is left to json_parse()
+ * and schema_from_json(), which know what is wrong with it; so everything here answers only "that is it" or
+ * "I can't tell".
  *
- * Invariant: what is read here reads the same by way of the tree (checked by a test over random records). */
+ * Invariant: what is read here reads the same by way of the tree, and what is written here is what the tree
+ * prints (checked by a test over random records, and by fuzzing). */
 #include <string.h>
 
 #include "base/check.h"
@@ -239,4 +242,141 @@ bool schema_from_line(const struct schema *schema, struct span text, struct aren
     const bool good = read_record(&line, schema, record);
     bytes_done(&line.text);
     return good;
+}
+
+/* --- writing --- */
+
+static void put_byte(struct bytes *out, char byte)
+{
+    bytes_append(out, &byte, 1);
+}
+
+/* As Jansson escapes: what must be, and nothing else. */
+static void put_escaped(struct bytes *out, char byte)
+{
+    static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
+    static const char digits[] = "0123456789ABCDEF";
+    const char *known = strchr(from, byte);
+    char text[] = {'\\', 'u', '0', '0', digits[(byte >> 4) & 0xf], digits[byte & 0xf]};
+    if (known != NULL)
+        text[1] = to[known - from];
+    bytes_append(out, text, known != NULL ? 2 : sizeof text);
+}
+
+/* A text that isn't UTF-8, or none, is null. */
+static void put_text(struct bytes *out, const char *text)
+{
+    if (text == NULL || !utf8_valid(text, strlen(text))) {
+        bytes_append_text(out, "null");
+        return;
+    }
+    put_byte(out, '"');
+    for (;;) {
+        const char *begin = text;
+        while (is_plain(*text))
+            text++;
+        bytes_append(out, begin, (size_t)(text - begin));
+        if (*text == '\0')
+            break;
+        put_escaped(out, *text++);
+    }
+    put_byte(out, '"');
+}
+
+/* What is past JSON's integers is text. */
+static void put_number(struct bytes *out, uint64_t value)
+{
+    const bool text = value > INT64_MAX;
+    char digits[22];
+    size_t at = sizeof digits;
+    if (text)
+        digits[--at] = '"';
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    if (text)
+        digits[--at] = '"';
+    bytes_append(out, digits + at, sizeof digits - at);
+}
+
+static void put_time(struct bytes *out, uint64_t wall_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    if (wall_ms > 0)
+        time_format(wall_ms, text);
+    put_text(out, wall_ms > 0 ? text : NULL);
+}
+
+static void put_blob(struct bytes *out, struct span blob)
+{
+    put_byte(out, '"');
+    char *digits = (char *)bytes_extend(out, 2 * blob.bytes + 1); /* and the NUL, where the quote goes */
+    if (digits != NULL) {
+        hex_encode(blob.data, blob.bytes, digits);
+        digits[2 * blob.bytes] = '"';
+    }
+}
+
+static void put_map(struct bytes *out, const struct field *field, const void *record)
+{
+    const struct field_pair *pairs = FIELD_GET(const struct field_pair *, record, field->offset);
+    const size_t count = FIELD_GET(size_t, record, field->count_offset);
+    put_byte(out, '{');
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            put_byte(out, ',');
+        put_text(out, pairs[i].key);
+        put_byte(out, ':');
+        put_text(out, pairs[i].value != NULL ? pairs[i].value : "");
+    }
+    put_byte(out, '}');
+}
+
+static void put_field(struct bytes *out, const struct field *field, const void *record)
+{
+    uint32_t choice;
+    if (field_shows_null(field, record)) {
+        put_text(out, NULL);
+        return;
+    }
+    switch (field->type) {
+    case FIELD_U64:
+        put_number(out, FIELD_GET(uint64_t, record, field->offset));
+        return;
+    case FIELD_TIME:
+        put_time(out, FIELD_GET(uint64_t, record, field->offset));
+        return;
+    case FIELD_ENUM:
+        choice = FIELD_GET(uint32_t, record, field->offset);
+        put_text(out, choice < field->names_count ? field->names[choice] : NULL);
+        return;
+    case FIELD_TEXT:
+    case FIELD_NAME:
+        put_text(out, FIELD_GET(const char *, record, field->offset));
+        return;
+    case FIELD_BLOB:
+        put_blob(out, FIELD_GET(struct span, record, field->offset));
+        return;
+    case FIELD_MAP:
+        put_map(out, field, record);
+        return;
+    default:
+        CHECK(false, "field %s is of no type that lines have", field->name);
+    }
+}
+
+void schema_to_line(const struct schema *schema, const void *record, struct bytes *out)
+{
+    char separator = '{';
+    for (size_t i = 0; i < schema->field_count; i++) {
+        const struct field *field = &schema->fields[i];
+        if (field->hidden || (field->omit_empty && field_empty(field, record)))
+            continue;
+        put_byte(out, separator);
+        separator = ',';
+        put_text(out, field->name);
+        put_byte(out, ':');
+        put_field(out, field, record);
+    }
+    put_byte(out, '}');
 }

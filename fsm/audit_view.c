@@ -282,7 +282,7 @@ bool audit_format_record(enum audit_format format, const struct audit_record *re
 {
     switch (format) {
     case AUDIT_FORMAT_JSONL:
-        append_json(out, schema_to_json(&audit_schema, record));
+        schema_to_line(&audit_schema, record, out);
         bytes_append(out, "\n", 1);
         return true;
     case AUDIT_FORMAT_CSV:

@@ -272,18 +272,15 @@ enum error_code mirror_append(struct mirror *self, const struct audit_record *re
      * begins. */
     if (record->seq != last + 1 && mirror_flush(self, error) != ERROR_OK)
         return error->code;
-    json_t *json = schema_to_json(&audit_schema, record);
-    char *line = json_dumps(json, JSON_COMPACT);
-    CHECK(line != NULL, "a record is text and numbers");
-    uint64_t seq = 0;
-    CHECK(segment_line_seq(line, strlen(line), &seq) && seq == record->seq,
-          "the first field of a record is its seq: %.40s", line);
     if (self->buffer.length == 0)
         self->buffer_first = record->seq;
-    bytes_append_text(&self->buffer, line);
+    const size_t begin = self->buffer.length;
+    uint64_t seq = 0;
+    schema_to_line(&audit_schema, record, &self->buffer);
+    const char *line = (const char *)self->buffer.data + begin;
+    CHECK(segment_line_seq(line, self->buffer.length - begin, &seq) && seq == record->seq,
+          "the first field of a record is its seq: %.40s", line);
     bytes_append_text(&self->buffer, "\n");
-    free(line);
-    json_decref(json);
     self->buffer_last = record->seq;
     CHECK(record->hash.bytes == DIGEST_BYTES, "record %llu has its hash", (unsigned long long)record->seq);
     memcpy(self->buffer_hash, record->hash.data, DIGEST_BYTES);

@@ -65,6 +65,14 @@ static void check_line(struct span text)
             else
                 CHECK(fast.length == 0, "format %u left something behind", format);
         }
+        bytes_clear(&slow);
+        bytes_clear(&fast);
+        json_t *tree = schema_to_json(&audit_schema, &record);
+        char *printed = json_dumps(tree, JSON_COMPACT);
+        schema_to_line(&audit_schema, &record, &fast);
+        CHECK(span_equal(bytes_span(&fast), span_text(printed)), "another line without a tree: %s", printed);
+        free(printed);
+        json_decref(tree);
         json_decref(json);
     }
     bytes_done(&fast);

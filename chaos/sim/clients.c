@@ -83,6 +83,8 @@ static void begin_operation(struct sim *self, uint32_t number)
     }
     struct operation *operation = &self->operations[++self->operation_count];
     *operation = (struct operation){.kind = draw_kind(random), .client = number, .begun_ms = sim_now(self)};
+    if (sim_now(self) < self->thawed_until_ms && random_chance(random, 80))
+        operation->kind = OPERATION_READ; /* what a former leader gives could be old */
     bool is_switch = operation->kind == OPERATION_SWITCH_ON || operation->kind == OPERATION_SWITCH_OFF;
     operation->target =
         is_switch ? SIM_FLAGS + random_below(random, SIM_SWITCHES) : random_below(random, SIM_FLAGS);
@@ -412,6 +414,13 @@ static void ask(struct sim *self, uint32_t number)
         return;
     free(attempt);
     try_again(self, client);
+}
+
+void clients_wake(struct sim *self)
+{
+    for (uint32_t i = 0; i < self->config.clients; i++)
+        if (self->clients[i].operation == 0 && self->clients[i].next_ms > sim_now(self))
+            self->clients[i].next_ms = sim_now(self);
 }
 
 void clients_run(struct sim *self)

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "chaos/sim/cluster_disk.h"
 #include "chaos/sim/cluster_internal.h"
+#include "consensus/consensus_internal.h"
 
 #define ELECTION_TIMEOUT_MS 300u
 #define HEARTBEAT_MS        30u
@@ -334,6 +335,21 @@ static void note_leader(struct cluster *self, struct cluster_node *node,
     self->leaders[self->leader_count++].leader = node->id;
 }
 
+/* A node goes by the last configuration in its log, committed or not. */
+static void check_logged_membership(struct cluster *self, const struct cluster_node *node,
+                                    const struct consensus_status *status)
+{
+    const struct log *log = node->consensus->log;
+    const uint64_t logged = log_change_before(log, log_last_index(log), NULL);
+
+    if (status->member_count > 0 && status->configuration_index > 0 && logged > 0 &&
+        status->configuration_index != logged)
+        cluster_report(self,
+                       "membership: node %u has a configuration at %" PRIu64
+                       " in its log and goes by that of %" PRIu64,
+                       node->number, logged, status->configuration_index);
+}
+
 /* Whoever has applied a configuration goes by it or by a later one. (After a snapshot the engine has
  * forgotten its index, so members are compared.) */
 static void check_membership(struct cluster *self, const struct cluster_node *node,
@@ -361,6 +377,7 @@ static void on_change(void *context)
 
     consensus_status(node->consensus, &status);
     check_membership(node->cluster, node, &status);
+    check_logged_membership(node->cluster, node, &status);
     if (status.role == CONSENSUS_LEADER)
         note_leader(node->cluster, node, &status);
 }

@@ -54,6 +54,7 @@ static void pause_end(struct sim *self, struct fault *fault)
         cluster_pause(self->cluster, fault->node, false);
     self->thawed = fault->node;
     self->thawed_until_ms = sim_now(self) + 50;
+    clients_wake(self); /* a leader that thaws is asked before it hears anything */
 }
 
 static void clock_begin(struct sim *self, struct fault *fault)

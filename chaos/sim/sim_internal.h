@@ -176,6 +176,8 @@ const struct value *model_value(const struct model *self, uint32_t target, uint6
 /* clients.c */
 void clients_open(struct sim *self);
 void clients_run(struct sim *self);
+/** Whoever rests begins with something now. */
+void clients_wake(struct sim *self);
 uint64_t clients_next_ms(const struct sim *self);
 /** The operation of a request id; NULL: not a client's. */
 struct operation *clients_operation(struct sim *self, const char *request_id);

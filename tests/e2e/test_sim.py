@@ -58,4 +58,17 @@ def test_wrong_usage_is_told_from_a_violation():
     assert code == 0 and "sim --seed 7" in out
 
 
+NAMED = ("ack-before-sync", "vote-not-persisted", "term-and-vote-in-two-writes", "apply-twice-after-restart", "requests-lost-at-snapshot",
+         "snapshot-before-flush", "read-without-confirmation", "digest-not-checked", "record-outside-the-group", "truncate-past-the-mark")
+
+
+def test_planted_bugs_are_listed_and_found():
+    _, out, _ = sim("--help")
+    mutants = re.findall(r"^  ([a-z-]+) {2,}\S", out[out.index("Mutants:"):], re.M)
+    assert len(mutants) >= 18 and not set(NAMED) - set(mutants), mutants
+    for name in ("ack-before-sync", "rule-one-change"):  # all of them: tools/test, in the release build
+        code, out, err = sim("--mutants", "--mutant", name)
+        assert code == 0 and f"ok - {name}" in out, out + err
+
+
 main(globals())

@@ -11,6 +11,7 @@
 
 #define ACTS_MAX         64u   /* under way together */
 #define ANSWER_MS        100u  /* before the deadline, so that the answer arrives by then */
+#define MOVED_MS         1500u /* a leader that handed over has so long to say so; then it hangs, or is gone */
 #define QUORUM_MISSED_MS 2000u /* for so long a lost quorum may come back before acts are refused */
 
 static const struct {
@@ -124,7 +125,7 @@ void act_retry(struct act *act, const char *why)
 static void act_give_up(struct act *act)
 {
     const char *last = act->last[0] ? act->last : "no leader is known here";
-    if (act->maybe || act->running)
+    if (act->maybe || act->running || act->call) /* a call without an answer may have arrived */
         act_refuse(act, 504, "unknown", "the outcome is unknown: %.300s; ask again under the same request id",
                    last);
     else
@@ -185,6 +186,7 @@ static void act_forward(struct act *act, const char *url)
                     .timeout_ms = act->deadline_ms > now ? act->deadline_ms - now : 1,
                     .answer_bytes_max = INTERNAL_BODY_MAX, .done = on_answer, .context = act};
     act->asked = self->now.leader_id;
+    act->moved_ms = 0;
     if (client_send(self->client, &request, &act->call, &error) != ERROR_OK)
         act_retry(act, error.message);
     free(body);
@@ -228,6 +230,15 @@ void act_start(struct service *self, struct act *act)
         act_advance(act);
 }
 
+/** Whom it was sent to leads no more. The next leader finds by the request id what was done. */
+static void act_ask_elsewhere(struct act *act)
+{
+    client_cancel(act->call);
+    act->call = NULL;
+    act->maybe = true;
+    act_retry(act, "leadership moved");
+}
+
 void acts_advance(struct service *self)
 {
     struct link *link = self->acts.next, *last = self->acts.previous;
@@ -236,12 +247,11 @@ void acts_advance(struct service *self)
         struct act *act = (struct act *)link;
         more = link != last;
         link = link->next;
-        if (act->call && self->now.leader_id != 0 && act->asked != self->now.leader_id &&
-            act->kind != SERVICE_FAILOVER) { /* a failover's answer comes from the leader that resigned */
-            client_cancel(act->call);
-            act->call = NULL;
-            act->maybe = true;
-            act_retry(act, "leadership moved");
+        if (act->call && self->now.leader_id != 0 && act->asked != self->now.leader_id) {
+            if (act->kind != SERVICE_FAILOVER)
+                act_ask_elsewhere(act);
+            else if (act->moved_ms == 0) /* a failover's answer comes from the leader that resigned */
+                act->moved_ms = now_ms(self);
         }
         act_advance(act);
     }
@@ -267,6 +277,8 @@ void acts_sweep(struct service *self, bool all)
         else if (is_hopeless(act, now))
             act_refuse(act, 503, "unavailable",
                        "there is no contact with a majority of voters, nothing happened");
+        else if (act->call && act->moved_ms != 0 && now >= act->moved_ms + MOVED_MS)
+            act_ask_elsewhere(act); /* it hangs: the reason, perhaps, for which it was asked to go */
         else if (act->poll)
             act->poll(act);
         else if (now >= act->retry_at_ms)

@@ -25,7 +25,7 @@ struct act {
     char request_id[REQUEST_ID_BYTES_MAX + 1], principal[PRINCIPAL_BYTES_MAX + 1];
     uint64_t deadline_ms, retry_at_ms;
     bool forwarded, answered, running, maybe;
-    uint64_t asked;
+    uint64_t asked, moved_ms; /* who it was sent to; when somebody else led instead, 0: nobody does */
     struct client_call *call;
     service_act_fn *done;
     void *context;

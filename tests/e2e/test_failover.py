@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Handing leadership over under load fails no write of a client that follows; the gaps are printed."""
 import json
+import signal
 import threading
 import time
 
@@ -65,6 +66,20 @@ def test_failover_leaves_its_records_and_closes_the_epoch():
         epochs = new.ask("GET", "/v1/ha/epochs").json()["items"]
         assert [e for e in epochs if not e.get("ended_at")] == epochs[:1], "only the newest epoch is open"
         assert epochs[0]["cause"] == "transfer", epochs[0]
+
+
+def test_failover_of_a_hanging_leader_is_answered_by_its_successor():
+    with Cluster(3) as cluster:
+        leader = cluster.wait_leader()
+        follower = next(n for n in cluster.nodes if n is not leader)
+        leader.process.send_signal(signal.SIGSTOP)
+        try:  # the one node that is asked passes it on to the leader, which says nothing, and must not wait for it to the end
+            answer = follower.ask("POST", "/v1/ha/failover?timeout=50s", {"reason": "it hangs"}, timeout_s=60)
+            assert answer.status == 200 and answer.json()["success"], answer
+            assert answer.json()["new_holder"] != leader.name, answer
+        finally:
+            leader.process.send_signal(signal.SIGCONT)
+        cluster.wait_equal()
 
 
 def test_failover_needs_a_reason_and_a_successor():

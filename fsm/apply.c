@@ -1,6 +1,7 @@
 /* What handlers call: refusing, answering, recording. */
 #include "fsm/apply.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,6 +101,21 @@ void apply_record(struct apply *apply, const struct audit_record *record)
     const uint64_t seq = audit_append(apply->store, apply->arena, &whole);
     if (apply->audit_seq == 0)
         apply->audit_seq = seq;
+}
+
+void apply_record_attempt(struct apply *apply, struct field_pair *fields, size_t field_count)
+{
+    CHECK(apply->attempt.resource_type != NULL && !apply_refused(apply), "nothing was attempted, or refused");
+    struct audit_record record = apply->attempt;
+    record.outcome = AUDIT_SUCCESS;
+    record.fields = fields;
+    record.field_count = field_count;
+    apply_record(apply, &record);
+}
+
+const char *apply_number(struct apply *apply, uint64_t number)
+{
+    return arena_printf(apply->arena, "%" PRIu64, number);
 }
 
 struct reader apply_reader(struct apply *apply)

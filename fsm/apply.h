@@ -62,6 +62,10 @@ void apply_record(struct apply *apply, const struct audit_record *record);
 /** Says that what stands in the state contradicts itself: nothing of the group is written, fsm_apply()
  * answers ERROR_CORRUPT and the node stops. The handler may go on or return. */
 void apply_damaged(struct apply *apply, const char *format, ...) PRINTF(2, 3);
+/** Records that what apply_attempt() named is done. */
+void apply_record_attempt(struct apply *apply, struct field_pair *fields, size_t field_count);
+/** A number as text, for a record's fields; lives as long as the entry. */
+const char *apply_number(struct apply *apply, uint64_t number);
 /** A reader (fsm/view.h) of the state as this handler sees it. */
 struct reader;
 struct reader apply_reader(struct apply *apply);

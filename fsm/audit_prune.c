@@ -257,33 +257,19 @@ static enum result_code find_cut(struct reader reader, struct arena *arena, cons
 
 /* --- the command --- */
 
-static const char *number(struct apply *apply, uint64_t value)
-{
-    return arena_printf(apply->arena, "%" PRIu64, value);
-}
-
-static void record(struct apply *apply, const struct cut *cut, const char *reason)
+static void record(struct apply *apply, const struct cut *cut)
 {
     char time[TIME_TEXT_BYTES], hash[2 * DIGEST_BYTES + 1];
     const struct audit_anchor *anchor = &cut->after;
     time_format(anchor->timestamp, time);
     hex_encode(anchor->hash, DIGEST_BYTES, hash);
     struct field_pair fields[] = {
-        {"anchor_hash", hash}, {"anchor_seq", number(apply, anchor->seq)},
-        {"anchor_time", time}, {"count", number(apply, anchor->count)},
+        {"anchor_hash", hash}, {"anchor_seq", apply_number(apply, anchor->seq)},
+        {"anchor_time", time}, {"count", apply_number(apply, anchor->count)},
         {"held_by", cut->by},
     };
     const size_t count = sizeof fields / sizeof fields[0];
-    apply_record(apply, &(struct audit_record){
-                            .category = AUDIT_SYSTEM,
-                            .event_name = AUDIT_PRUNED_EVENT,
-                            .action = "prune",
-                            .resource_type = "audit_trail",
-                            .resource = "audit",
-                            .reason = reason,
-                            .fields = fields,
-                            .field_count = cut->by ? count : count - 1,
-                        });
+    apply_record_attempt(apply, fields, cut->by ? count : count - 1);
 }
 
 static void answer(struct bytes *body, const struct cut *cut)
@@ -313,7 +299,7 @@ static void prune(struct apply *apply, const void *data)
         return;
     }
     if (cut.after.seq > cut.before.seq) {
-        record(apply, &cut, body->reason);
+        record(apply, &cut);
         cut.after.pruned_ms = apply->time_ms;
         cut.after.record_seq = apply->audit_seq;
         CHECK(cut.after.record_seq > cut.after.seq, "(3) record %" PRIu64 " prunes up to %" PRIu64,

@@ -109,7 +109,7 @@ bool failover_open(struct apply *apply, const char *reason, const char *target_n
                      });
     struct field_pair fields[] = {
         {"holder", holder_label(apply)},
-        {"term", arena_printf(apply->arena, "%" PRIu64, apply->term)},
+        {"term", apply_number(apply, apply->term)},
         {"target_node", targeted ? member.name : ""},
     };
     apply_record(apply, &(struct audit_record){
@@ -150,9 +150,9 @@ static void record_outcome(struct apply *apply, const struct action *action,
         {"detail", body->detail},
         {"holder", holder},
         {"kind", "KindHALeaderResign"},
-        {"requested_index", arena_printf(apply->arena, "%" PRIu64, action->index)},
-        {"requested_term", arena_printf(apply->arena, "%" PRIu64, action->term)},
-        {"write_gap_ms", arena_printf(apply->arena, "%" PRIu64, body->write_gap_ms)},
+        {"requested_index", apply_number(apply, action->index)},
+        {"requested_term", apply_number(apply, action->term)},
+        {"write_gap_ms", apply_number(apply, body->write_gap_ms)},
     };
     apply_record(apply, &(struct audit_record){
                             .category = category,
@@ -297,7 +297,7 @@ static void record_loss(struct apply *apply, const struct quorum_report *body, u
         {"lost_at", lost_at},
         {"reported_by", member_label(apply_reader(apply), body->node_id, apply->arena)},
         {"restored_at", restored_at},
-        {"term", arena_printf(apply->arena, "%" PRIu64, term)},
+        {"term", apply_number(apply, term)},
     };
     apply_record(apply, &(struct audit_record){
                             .category = AUDIT_HA,

@@ -267,7 +267,7 @@ static void define(struct apply *apply, const void *body)
         {"default", flag_value_describe(flag.fallback, apply->arena)},
         {"safe", flag_value_describe(flag.safe, apply->arena)},
         {"type", flag_type_names[flag.type]},
-        {"version", arena_printf(apply->arena, "%" PRIu64, flag.version)},
+        {"version", apply_number(apply, flag.version)},
     };
     record(apply, "flags.defined", "define", &flag, fields, sizeof fields / sizeof fields[0]);
     answer_flag(apply, flag.key);
@@ -286,8 +286,7 @@ static bool check_change(struct apply *apply, const struct flag_change *change, 
     if (!check_value(apply, flag, "value", change->value, value))
         return false;
     if (change->expected_version != 0 && change->expected_version != flag->version) {
-        apply_refuse_with(apply, RESULT_VERSION_MISMATCH, "version",
-                          arena_printf(apply->arena, "%" PRIu64, flag->version),
+        apply_refuse_with(apply, RESULT_VERSION_MISMATCH, "version", apply_number(apply, flag->version),
                           "flag \"%s\" has version %" PRIu64 ", not %" PRIu64, flag->key, flag->version,
                           change->expected_version);
         return false;
@@ -323,7 +322,7 @@ static bool set_one(struct apply *apply, const struct flag_change *change, const
     struct field_pair fields[] = {
         {"previous", previous},
         {"value", flag_value_describe(value, apply->arena)},
-        {"version", arena_printf(apply->arena, "%" PRIu64, flag.version)},
+        {"version", apply_number(apply, flag.version)},
     };
     record(apply, "flags.set", "set", &flag, fields, sizeof fields / sizeof fields[0]);
     return true;

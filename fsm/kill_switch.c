@@ -164,30 +164,6 @@ bool kill_switch_covering(struct reader reader, const char *flag_key, struct are
 
 /* --- changing --- */
 
-static const char *number(struct apply *apply, uint64_t value)
-{
-    return arena_printf(apply->arena, "%" PRIu64, value);
-}
-
-static void record(struct apply *apply, const struct kill_switch *self, const char *event_name,
-                   const char *action, const char *reason, const char *approver, struct field_pair *fields,
-                   size_t field_count)
-{
-    const struct audit_record record = {
-        .category = AUDIT_FLAGS,
-        .outcome = AUDIT_SUCCESS,
-        .event_name = event_name,
-        .action = action,
-        .approver = approver,
-        .reason = reason,
-        .resource_type = "kill_switch",
-        .resource = self->name,
-        .fields = fields,
-        .field_count = field_count,
-    };
-    apply_record(apply, &record);
-}
-
 static void save(struct apply *apply, struct kill_switch *self)
 {
     const struct store_key key = switch_key(self->name);
@@ -290,8 +266,15 @@ static void define(struct apply *apply, const void *body)
     self.description = request->description;
     save(apply, &self);
     struct field_pair fields[] = {{"scope", scope_text(apply, &self)},
-                                  {"version", number(apply, self.version)}};
-    record(apply, &self, "flags.defined", "define", request->reason, NULL, fields, 2);
+                                  {"version", apply_number(apply, self.version)}};
+    apply_record(apply, &(struct audit_record){.category = AUDIT_FLAGS,
+                                               .event_name = "flags.defined",
+                                               .action = "define",
+                                               .reason = request->reason,
+                                               .resource_type = "kill_switch",
+                                               .resource = self.name,
+                                               .fields = fields,
+                                               .field_count = 2});
     answer(apply, &self);
     apply->code = exists ? RESULT_OK : RESULT_CREATED;
 }
@@ -324,8 +307,8 @@ bool kill_switch_activate(struct apply *apply, const char *name, const char *rea
     store_put(apply->store, &active, span_of(NULL, 0));
     store_meta(apply->store)->active_switch_count++;
     struct field_pair fields[] = {{"scope", scope_text(apply, &self)},
-                                  {"version", number(apply, self.version)}};
-    record(apply, &self, "killswitch.activated", "activate", reason, NULL, fields, 2);
+                                  {"version", apply_number(apply, self.version)}};
+    apply_record_attempt(apply, fields, 2);
     return true;
 }
 
@@ -391,11 +374,11 @@ static void reset(struct apply *apply, const void *body)
     if (store_meta(apply->store)->active_switch_count == 0)
         apply_damaged(apply, "\"%s\" is reset, and none is active", self.name);
     store_meta(apply->store)->active_switch_count--;
-    struct field_pair fields[] = {{"active_seconds", number(apply, active_s)},
+    struct field_pair fields[] = {{"active_seconds", apply_number(apply, active_s)},
                                   {"force", request->force ? "true" : "false"},
                                   {"root_cause", request->root_cause},
-                                  {"version", number(apply, self.version)}};
-    record(apply, &self, "killswitch.reset", "reset", request->reason, request->approver, fields, 4);
+                                  {"version", apply_number(apply, self.version)}};
+    apply_record_attempt(apply, fields, 4);
     answer(apply, &self);
 }
 

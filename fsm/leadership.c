@@ -132,7 +132,7 @@ static void record_resigned(struct apply *apply, const struct epoch *before, con
     struct field_pair fields[] = {
         {"holder", holder},
         {"successor", successor},
-        {"term", arena_printf(apply->arena, "%" PRIu64, before->term)},
+        {"term", apply_number(apply, before->term)},
     };
     apply_record(apply, &(struct audit_record){
                             .category = AUDIT_HA,
@@ -154,15 +154,14 @@ static void record_elected(struct apply *apply, const struct leader_elected *bod
     struct field_pair fields[6] = {
         {"cause", leader_cause_names[body->cause]},
         {"holder", holder},
-        {"term", arena_printf(apply->arena, "%" PRIu64, body->term)},
+        {"term", apply_number(apply, body->term)},
         {"version", body->version},
     };
     size_t count = 4;
     if (before) {
         fields[count++] =
             (struct field_pair){"previous_holder", member_label(reader, before->node_id, apply->arena)};
-        fields[count++] =
-            (struct field_pair){"previous_term", arena_printf(apply->arena, "%" PRIu64, before->term)};
+        fields[count++] = (struct field_pair){"previous_term", apply_number(apply, before->term)};
     }
     apply_record(apply, &(struct audit_record){
                             .category = AUDIT_HA,

@@ -125,8 +125,8 @@ static void member_record(struct apply *apply, const struct member *member, cons
 {
     struct field_pair fields[] = {
         {"address", member->address ? member->address : ""},
-        {"incarnation", arena_printf(apply->arena, "%" PRIu64, member->incarnation)},
-        {"level", arena_printf(apply->arena, "%" PRIu64, member->level)},
+        {"incarnation", apply_number(apply, member->incarnation)},
+        {"level", apply_number(apply, member->level)},
         {"node_id", arena_printf(apply->arena, "%016" PRIx64, member->node_id)},
         {"role", member_role_names[member->role]},
         {"url", member->url ? member->url : ""},

@@ -24,7 +24,7 @@ static void create(struct apply *apply, const void *body)
     plan_record(apply, &plan, NULL, "rollout.plan.created", "create", request->reason, "new_phase",
                 plan_phase_names[PLAN_DRAFT], "artifact", plan.artifact.name, "version",
                 plan.artifact.version, "previous_version", plan.artifact.previous_version, "stages",
-                plan_number(apply, plan.stage_count), NULL);
+                apply_number(apply, plan.stage_count), NULL);
     struct plan_verdict verdict = {.previous_phase = PLAN_DRAFT};
     if (request->publish && !plan_publish(apply, &plan, request->reason, &verdict))
         return;

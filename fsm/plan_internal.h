@@ -79,7 +79,6 @@ void plan_tell_all_nodes(struct apply *apply, struct plan *plan);
  * a pair whose text is NULL is left out. `reason` may be NULL. */
 void plan_record(struct apply *apply, const struct plan *plan, const char *stage_id, const char *event_name,
                  const char *action, const char *reason, ...) __attribute__((sentinel));
-const char *plan_number(struct apply *apply, uint64_t number); /* as text, for plan_record() */
 
 /* --- plan_verbs.c: what operators do. Each refuses and returns false, or does it and saves the plan --- */
 

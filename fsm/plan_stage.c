@@ -46,11 +46,6 @@ uint64_t plan_exposed(const struct plan *plan)
 
 /* --- records --- */
 
-const char *plan_number(struct apply *apply, uint64_t number)
-{
-    return arena_printf(apply->arena, "%" PRIu64, number);
-}
-
 void plan_record(struct apply *apply, const struct plan *plan, const char *stage_id, const char *event_name,
                  const char *action, const char *reason, ...)
 {
@@ -88,8 +83,8 @@ static void tell(struct apply *apply, struct plan *plan, uint64_t stage, const c
         return;
     const char *stage_id = stage == PLAN_STAGE_NONE ? NULL : plan->stages[stage].spec.stage_id;
     plan_record(apply, plan, stage_id, event_name, action, NULL, "plan_id", plan->plan_id, "stage_id",
-                stage_id, "nodes", plan_number(apply, *count), "version", plan->artifact.version, "failed",
-                failed == NULL ? NULL : plan_number(apply, *failed), NULL);
+                stage_id, "nodes", apply_number(apply, *count), "version", plan->artifact.version, "failed",
+                failed == NULL ? NULL : apply_number(apply, *failed), NULL);
     *count = 0;
     if (failed != NULL)
         *failed = 0;
@@ -166,8 +161,8 @@ static void open_stage(struct apply *apply, struct plan *plan, size_t index)
     plan->revision++;
     plan_move(apply, plan);
     plan_record(apply, plan, stage->spec.stage_id, "rollout.stage.opened", "open", NULL, "plan_id",
-                plan->plan_id, "stage_id", stage->spec.stage_id, "stage", plan_number(apply, index + 1),
-                "stages", plan_number(apply, plan->stage_count), NULL);
+                plan->plan_id, "stage_id", stage->spec.stage_id, "stage", apply_number(apply, index + 1),
+                "stages", apply_number(apply, plan->stage_count), NULL);
 }
 
 void plan_open_first(struct apply *apply, struct plan *plan)

@@ -83,7 +83,7 @@ static void plan_stuck(struct apply *apply, struct plan *plan, uint64_t stuck_af
     time_format(plan->moved_ms, since);
     plan_record(apply, plan, NULL, "rollout.stuck.detected", "detect", NULL, "phase",
                 plan_phase_names[plan->phase], "stage_id", plan_current_stage_id(plan), "stuck_since", since,
-                "stuck_reason", waits, "threshold_seconds", plan_number(apply, stuck_after_ms / 1000), NULL);
+                "stuck_reason", waits, "threshold_seconds", apply_number(apply, stuck_after_ms / 1000), NULL);
     plan->stuck_recorded = true;
     plan_save(apply, plan);
 }

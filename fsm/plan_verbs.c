@@ -209,7 +209,7 @@ static void record_recovery(struct apply *apply, struct plan *plan, const struct
     plan_record(apply, plan, NULL, plan_event_info(EVENT_ROLLBACK)->event_name, "recover", request->reason,
                 "strategy", recover_strategy_names[request->strategy], "previous_phase",
                 plan_phase_names[verdict->previous_phase], "new_phase", plan_phase_names[plan->phase],
-                "stage_id", stage_id, "nodes", rollback ? plan_number(apply, plan->revert.nodes) : NULL,
+                "stage_id", stage_id, "nodes", rollback ? apply_number(apply, plan->revert.nodes) : NULL,
                 "policy", rollback ? revert_policy_names[plan->revert.policy] : NULL, "pace",
                 rollback && sends ? revert_pace_names[plan->revert.pace] : NULL, "previous_version",
                 rollback && sends ? plan->artifact.previous_version : NULL, NULL);

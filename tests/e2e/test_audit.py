@@ -138,18 +138,34 @@ def fill(cluster, records):
     in_parallel(WRITERS, write)
 
 
+def export_held_up(cluster, meanwhile):
+    """An export that has its first page, and a full pipe; the rest is read after `meanwhile`. Exit code, records, stderr."""
+    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1", **cli_env(cluster))
+    export = subprocess.Popen([str(BIN / "autonomy"), "audit", "export", "--format", "jsonl"], env=env, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, bufsize=0)
+    first = export.stdout.read(1)
+    meanwhile()
+    text, errors = export.communicate(timeout=120)
+    return export.returncode, [json.loads(line)["seq"] for line in (first + text).splitlines()], errors
+
+
+def test_export_tells_that_records_were_pruned_meanwhile():
+    with Cluster(1) as cluster:
+        fill(cluster, WRITERS * WRITES)
+
+        def prune():
+            cli(cli_env(cluster), "audit", "prune", "--before-seq", "2000", "--reason", "retention")
+
+        code, seqs, errors = export_held_up(cluster, prune)
+        assert code == 1 and b"were pruned while they were read" in errors and b"begin again" in errors, errors
+        assert seqs == list(range(1, 1001)), "what was read before is whole"
+
+
 def test_export_goes_on_when_its_node_is_killed():
     with Cluster(3) as cluster:
         fill(cluster, WRITERS * WRITES)
-        victim = cluster.nodes[0]  # the one that the export asks first
-        env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1", **cli_env(cluster))
-        export = subprocess.Popen([str(BIN / "autonomy"), "audit", "export", "--format", "jsonl"], env=env, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, bufsize=0)
-        first = export.stdout.read(1)  # it has the first page, and a full pipe holds it up
-        victim.kill()
-        text, errors = export.communicate(timeout=120)
-        assert export.returncode == 0, errors
-        seqs = [json.loads(line)["seq"] for line in (first + text).splitlines()]
+        code, seqs, errors = export_held_up(cluster, cluster.nodes[0].kill)  # the one that the export asks first
+        assert code == 0, errors
         assert seqs == list(range(1, len(seqs) + 1)) and len(seqs) > WRITERS * WRITES, (len(seqs), seqs[:3])
         assert errors == b"", "nothing but records in a pipe"
 

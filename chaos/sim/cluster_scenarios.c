@@ -293,6 +293,85 @@ static bool read_after_thaw(uint32_t rules_off, uint64_t seed)
     return cluster_end(cluster);
 }
 
+/* --- R5
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void cut_from_others(struct cluster *cluster, uint32_t node, uint32_t but, bool cut)
+{
+    for (uint32_t i = 0; i < cluster_count(cluster); i++)
+        if (i != node && i != but)
+            cluster_cut(cluster, node, i, cut);
+}
+
+/* Nobody but `node` reaches anybody, so nobody else can be elected. */
+static int elect(struct cluster *cluster, uint32_t node)
+{
+    for (uint32_t i = 0; i < cluster_count(cluster); i++)
+        if (i != node)
+            cut_from_others(cluster, i, node, true);
+    return await_any_leader(cluster, 1u << node);
+}
+
+static bool until_last_index(struct cluster *cluster, uint32_t node, uint64_t index)
+{
+    for (int i = 0; i < 2000 && cluster_status(cluster, node).last_index < index; i++)
+        cluster_run(cluster, 1);
+    return cluster_status(cluster, node).last_index >= index;
+}
+
+/* Everybody forgets what is committed. */
+static void restart_all(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster_count(cluster); i++)
+        cluster_crash(cluster, i);
+    for (uint32_t i = 0; i < cluster_count(cluster); i++)
+        if (cluster_restart(cluster, i, NULL) != ERROR_OK)
+            cluster_report(cluster, "node %u does not start again", i);
+}
+
+/* A follower gets two changes at once, and can't know that the first is committed; another leader, who
+ * doesn't know it either, takes the second back. */
+static bool rolled_back_change(uint32_t rules_off, uint64_t seed)
+{
+    struct cluster *cluster = cluster_of(rules_off, seed);
+
+    cluster_form(cluster, 5);
+    const uint32_t fifth = cluster_join(cluster), sixth = cluster_join(cluster);
+    cluster_add(cluster, fifth, 2000);
+    cluster_add(cluster, sixth, 2000);
+    cluster_settle(cluster, 2000);
+    cluster_run(cluster, 50);
+    const uint32_t old = cluster_await_leader(cluster, 2000), late = old == 0 ? 1 : 0;
+    if (cluster_begin_assign(cluster, old, fifth, MEMBER_VOTER) != ERROR_OK)
+        cluster_report(cluster, "the first change did not begin");
+    cluster_cut(cluster, old, late, true);
+    cluster_run(cluster, 150); /* committed, and the sixth has heard of it */
+    const uint64_t first = cluster_status(cluster, old).configuration_index;
+    if (cluster_begin_assign(cluster, old, sixth, MEMBER_VOTER) != ERROR_OK)
+        cluster_report(cluster, "the second change did not begin");
+    cut_from_others(cluster, old, old, true);
+    cluster_run(cluster, 50);
+    restart_all(cluster);
+    cluster_mend(cluster);
+    if (elect(cluster, old) < 0)
+        cluster_report(cluster, "the schedule doesn't bite: the old leader wasn't elected again");
+    cut_from_others(cluster, old, late, true);
+    if (!until_last_index(cluster, late, first + 1))
+        cluster_report(cluster, "the schedule doesn't bite: the changes did not come");
+    cluster_mend(cluster);
+    cluster_partition(cluster, 1u << old | 1u << late);
+    if (await_any_leader(cluster, ~(1u << old | 1u << late)) < 0)
+        cluster_report(cluster, "the schedule doesn't bite: no other was elected");
+    for (uint32_t i = 0; i < cluster_count(cluster); i++)
+        if (i != old && i != late && cluster_status(cluster, i).role == CONSENSUS_LEADER)
+            cluster_partition(cluster, 1u << i | 1u << late);
+    cluster_run(cluster, 1000);
+    cluster_mend(cluster);
+    cluster_settle(cluster, 5000);
+    return cluster_end(cluster);
+}
+
 /* --- R9
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -360,6 +439,7 @@ static bool late_append(uint32_t rules_off, uint64_t seed)
  */
 
 static const struct cluster_scenario scenarios[] = {
+    {"rolled-back-change", RULE_PENDING_CONFIGURATION, rolled_back_change},
     {"late-append", RULE_VOTE_RESULTS, late_append},
     {"change-after-restart", RULE_TWO_CURSORS, change_after_restart},
     {"stalled-disk", RULE_APPLY_DURABLE, stalled_disk},

@@ -46,6 +46,8 @@ static const struct mutant mutants[] = {
          .caught_by = "cluster", .seeds = 1, .scenario = "half-synced-follower"),
     RULE("split-appends", SPLIT_APPENDS, "appends reach the engine as they came: commit index, changes, old entries (R4)",
          .caught_by = "invariant|membership", .seeds = 5),
+    RULE("pending-configuration", PENDING_CONFIGURATION, "the engine keeps a configuration that was rolled back (R5)",
+         .caught_by = "cluster", .seeds = 1, .scenario = "rolled-back-change"),
     RULE("sole-voter-term", SOLE_VOTER_TERM, "a sole voter leads in its old term again (R6)",
          .caught_by = "cluster", .seeds = 1, .scenario = "sole-voter-dies"),
     RULE("one-change", ONE_CHANGE, "changes of several members at once; answers matched by index alone (R7)",

@@ -93,6 +93,15 @@ static void thawed_leader_gives_no_stale_read(void **state)
     bites("read-after-thaw", RULE_NEW_CONFIRMATION);
 }
 
+/* Goal: R5: where a change is taken back, the one before it holds.
+ * Method: two changes reach a follower of whom it can't know that the first is committed; the second is
+ * overwritten by a leader that can't know it either. */
+static void rolled_back_change_leaves_the_one_before(void **state)
+{
+    (void)state;
+    bites("rolled-back-change", RULE_PENDING_CONFIGURATION);
+}
+
 /* Goal: R9: an answer to a term that has passed carries no index, which would be anybody's memory.
  * Method: a paused leader's append comes when another one leads. */
 static void late_append_is_answered_without_an_index(void **state)
@@ -113,6 +122,7 @@ int main(void)
         cmocka_unit_test(unknowing_voter_votes),
         cmocka_unit_test(unsynced_configuration_does_not_leave),
         cmocka_unit_test(thawed_leader_gives_no_stale_read),
+        cmocka_unit_test(rolled_back_change_leaves_the_one_before),
         cmocka_unit_test(late_append_is_answered_without_an_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

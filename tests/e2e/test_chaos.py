@@ -82,7 +82,7 @@ def lies_are_found(path):
 def test_three_nodes_under_faults_keep_their_promises():
     need_namespaces()
     with Folder() as folder:
-        run = subprocess.run(words(folder / "run", "--nodes", "3", "--minutes", "0.6", "--faults", FAULTS, "--seed", "7", "--rate", "200",
+        run = subprocess.run(words(folder / "run", "--nodes", "3", "--minutes", "0.5", "--faults", FAULTS, "--seed", "7", "--rate", "200",
                                    "--clients", "24"), capture_output=True, text=True, timeout=400, check=False)
         print(run.stdout[-1500:])
         if run.returncode == 3:
@@ -124,7 +124,7 @@ def test_wrong_usage_is_told_from_a_violation():
 
 def test_without_namespaces_it_says_so_and_runs_on_loopback():
     with Folder() as folder:
-        run = subprocess.run(words(folder / "run", "--nodes", "3", "--minutes", "0.05", "--faults", "kill,isolate-leader", "--no-namespaces"),
+        run = subprocess.run(words(folder / "run", "--nodes", "3", "--minutes", "0.02", "--faults", "kill,isolate-leader", "--no-namespaces"),
                              capture_output=True, text=True, timeout=200, check=False)
         assert run.returncode == 0, run
         assert "NO NETWORK NAMESPACES" in run.stderr and "isolate-leader is left out" in run.stdout, run

@@ -139,6 +139,10 @@ static void draw_faults(struct chart *self)
         if (lane == named) {
             self->y = top + (double)named++ * FAULT_HEIGHT;
             lane_name(self, history->faults[i].name, FAULT_HEIGHT);
+            bytes_printf(self->out,
+                         "<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+                         CHART_LEFT, CHART_WIDTH - CHART_RIGHT, self->y + FAULT_HEIGHT / 2,
+                         self->y + FAULT_HEIGHT / 2);
             self->y = top;
         }
         if (lane < FAULTS_NAMED)

@@ -256,10 +256,37 @@ static bool value_forgotten(const struct cli *cli, const struct flag *flag, cons
     return known_flag(cli, next) || (dashed && flag->type != FLAG_SENTENCE);
 }
 
+#define WORD_BYTES_MAX 32u
+
+/* One letter too many, missing, wrong, or two that changed places. */
+static bool mistyped(const char *typed, const char *word, size_t word_length)
+{
+    size_t length = strlen(typed), same = 0, end = 0;
+    size_t shorter = length < word_length ? length : word_length, longer = length + word_length - shorter;
+    if (longer > shorter + 1 || longer > WORD_BYTES_MAX)
+        return false;
+    while (same < shorter && typed[same] == word[same])
+        same++;
+    while (end < shorter - same && typed[length - 1 - end] == word[word_length - 1 - end])
+        end++;
+    if (longer - same - end <= 1)
+        return true;
+    return length == word_length && length - same - end == 2 && typed[same] == word[same + 1] &&
+           typed[same + 1] == word[same];
+}
+
 static enum cli_exit unknown_flag(struct cli *cli, const char *text)
 {
-    return cli_fail(cli, CLI_USAGE, "\"autonomy %s\" has no flag %.*s", cli->command->path,
-                    (int)strcspn(text, "="), text);
+    const struct flag *flag;
+    size_t length = strcspn(text, "=");
+    (void)cli_fail(cli, CLI_USAGE, "\"autonomy %s\" has no flag %.*s", cli->command->path, (int)length, text);
+    const char *typed = arena_text(&cli->arena, text, length);
+    typed += strspn(typed, "-");
+    for (uint32_t i = 0; (flag = command_flag_at(cli->command, i)) && strlen(typed) >= 3; i++)
+        if (strncmp(flag->name, typed, strlen(typed)) == 0 || mistyped(typed, flag->name, strlen(flag->name)))
+            fprintf(cli->err, "  there is: --%s%s%s\n", flag->name, flag->value ? " " : "",
+                    flag->value ? flag->value : "");
+    return CLI_USAGE;
 }
 
 /* One flag at arguments[*at]; its value may be the next argument. */
@@ -359,13 +386,18 @@ uint32_t args_find_command(struct cli *cli, const char **words)
     return at;
 }
 
-/* Commands that have the word which isn't one: "rollout list" is "rollout plan list". */
+/* The commands that may have been meant: they have the wrong word elsewhere ("rollout list" is "rollout plan
+ * list"), or have one like it in its place. */
 static void suggest(struct cli *cli, const char *words, const char *wrong)
 {
     uint32_t shown = 0;
+    size_t length = strlen(words);
     for (uint32_t i = 0; i < command_count && shown < 4; i++) {
         const char *path = command_table[i].path;
-        if (strncmp(path, words, strlen(words)) != 0 || strlen(wrong) < 3 || !strstr(path, wrong))
+        if (strncmp(path, words, length) != 0 || strlen(wrong) < 3)
+            continue;
+        const char *word = path + length + (length > 0 && path[length] == ' ' ? 1 : 0);
+        if (!strstr(path, wrong) && !mistyped(wrong, word, strcspn(word, " ")))
             continue;
         fprintf(cli->err, "  there is: autonomy %s\n", path);
         shown++;
@@ -412,6 +444,8 @@ static enum cli_exit no_command(struct cli *cli, const char *words, uint32_t at,
     if (!*help && at < cli->argument_count)
         return flag_before_command(cli, words, at);
     help_group(*help ? cli->out : cli->err, words);
+    if (!*help)
+        hint_say(cli, "choose one of these commands");
     return *help ? CLI_DONE : CLI_USAGE;
 }
 

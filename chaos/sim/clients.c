@@ -231,7 +231,7 @@ static void end_operation(struct sim *self, struct client *client)
 static void try_again(struct sim *self, struct client *client)
 {
     client->waiting = false;
-    client->hop = false;
+    client->hop = client->likes = false;
     client->next_ms = sim_now(self) + random_between(&self->client_random, 5, 200);
     self->poked = true;
 }
@@ -273,9 +273,12 @@ static void written(void *context, const struct result *result, const struct err
         check_answer(self, operation, attempt->operation, result);
     else if (!unknown && operation->open > 0)
         operation->open--; /* this attempt certainly does nothing */
-    if (client != NULL && error == NULL)
+    if (client != NULL && error == NULL) {
+        client->likes = true;
+        client->liked = attempt->node;
         end_operation(self, client);
-    else if (client != NULL)
+    }
+    if (client != NULL && error != NULL)
         try_again(self, client);
     free(attempt);
 }
@@ -369,7 +372,7 @@ static void read_stale(struct sim *self, struct client *client, uint32_t node)
     end_operation(self, client);
 }
 
-/* Mostly who leads: clients follow hints. */
+/* Mostly who answered last, else who leads: clients stay where they are, and follow hints when they must. */
 static uint32_t choose_node(struct sim *self, const struct client *client)
 {
     int leader = cluster_leader(self->cluster);
@@ -378,6 +381,9 @@ static uint32_t choose_node(struct sim *self, const struct client *client)
     const struct cluster_node *thawed = &self->cluster->nodes[self->thawed];
     if (sim_now(self) < self->thawed_until_ms && thawed->consensus != NULL && !thawed->paused)
         return self->thawed;
+    const struct cluster_node *liked = &self->cluster->nodes[client->liked];
+    if (client->likes && !follower && liked->consensus != NULL && !liked->paused && !liked->dead)
+        return client->liked;
     if (leader >= 0 && !follower && random_chance(&self->client_random, 85) &&
         !self->cluster->nodes[leader].paused && !self->cluster->nodes[leader].dead)
         return (uint32_t)leader;

@@ -18,16 +18,16 @@ struct theme {
 
 static const struct theme themes[] = {
     {.share = 25,
-     .kinds = " member member-cut ",
-     .some = " partition isolate one-way bridge crash pause transfer stall delay loss stop ",
+     .kinds = " member member-cut member-twice ",
+     .some = " partition isolate one-way bridge crash pause transfer stall stall-crash delay loss stop ",
      .every_min_ms = 30,
      .every_max_ms = 500,
      .lasts_max_ms = 2000},
     {.share = 20,
      .kinds = " crash ",
-     .some =
-         " crash-all fail-sync fail-mark full slow-disk stall wipe-state wipe-disk flip-state flip-log stop "
-         "isolate delay ",
+     .some = " crash-all stall-crash fail-sync fail-mark full slow-disk stall wipe-state wipe-disk "
+             "flip-state flip-log stop "
+             "isolate delay ",
      .every_min_ms = 100,
      .every_max_ms = 3000,
      .lasts_max_ms = 4000},

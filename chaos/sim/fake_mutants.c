@@ -17,7 +17,7 @@
 
 static const struct mutant mutants[] = {
     HOOK("ack-before-sync", "the log says that entries are synced when they are written",
-         .caught_by = "start", .seeds = 20),
+         .caught_by = "start|committed", .seeds = 20),
     HOOK("vote-not-persisted", "the vote is not on the disk, only the term",
          .caught_by = "start", .seeds = 20),
     HOOK("term-and-vote-in-two-writes", "the term is synced, then the vote written",
@@ -27,7 +27,7 @@ static const struct mutant mutants[] = {
     HOOK("requests-lost-at-snapshot", "a transferred state lacks the remembered requests",
          .caught_by = "final-state|digest|exactly-once", .seeds = 20),
     HOOK("snapshot-before-flush", "the log's head goes before the store is flushed",
-         .caught_by = "start", .seeds = 20),
+         .caught_by = "start|availability", .seeds = 20),
     HOOK("read-without-confirmation", "a leader answers reads without asking whether it still leads",
          .caught_by = "linearizable", .seeds = 20, .faults = "pause", .nodes = 3),
     HOOK("digest-not-checked", "a state is installed though a bit of it flipped on the way",

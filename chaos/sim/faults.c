@@ -84,6 +84,12 @@ static void stall_end(struct sim *self, struct fault *fault)
         cluster_hold_syncs(self->cluster, fault->node, false);
 }
 
+/* The power goes while much is queued and nothing of it is on the disk. */
+static void stall_crash_end(struct sim *self, struct fault *fault)
+{
+    keeper_crash(self, fault->node, fault->draws[1] % self->config.restart_ms);
+}
+
 static void fail_sync(struct sim *self, struct fault *fault)
 {
     cluster_fail_sync(self->cluster, fault->node);
@@ -186,6 +192,71 @@ static void member(struct sim *self, struct fault *fault)
     keeper_change_members(self, fault->draws[1], fault->draws[2]);
 }
 
+/* --- two changes of the membership, the second while nobody but one other node hears of it: whoever has it
+ * must roll it back to the first, not to what was before
+ * -------------------------------------------------------------- */
+
+struct twice {
+    struct sim *sim;
+    struct fault *fault;
+};
+
+/* Voters become standbys, all others voters. */
+static enum error_code flip_role(struct sim *self, uint32_t leader, uint64_t draw, consensus_done_fn *done,
+                                 void *context)
+{
+    const struct model *model = &self->model;
+    const struct consensus_member *member = &model->members[draw % model->member_count];
+    enum member_role role = member->role == MEMBER_VOTER   ? MEMBER_STANDBY
+                            : member->role == MEMBER_SPARE ? MEMBER_STANDBY
+                                                           : MEMBER_VOTER;
+
+    return consensus_member_assign(self->cluster->nodes[leader].consensus, member->node_id, role, done,
+                                   context, NULL);
+}
+
+static void second_over(void *context, const struct result *result, const struct error *error)
+{
+    (void)context;
+    (void)result;
+    (void)error;
+}
+
+static void first_over(void *context, const struct result *result, const struct error *error)
+{
+    struct twice *twice = context;
+    struct sim *self = twice->sim;
+    struct fault *fault = twice->fault;
+
+    (void)result;
+    free(twice);
+    if (error != NULL || self->calm || self->model.member_count == 0 ||
+        flip_role(self, fault->node, fault->draws[2] >> 8, second_over, NULL) != ERROR_OK)
+        return;
+    uint32_t ally = CLUSTER_NODES_MAX;
+    for (uint32_t i = 0; i < self->cluster->count; i++) { /* one that runs, by draw */
+        uint32_t node = (uint32_t)((fault->draws[2] + i) % self->cluster->count);
+        if (node != fault->node && cluster_running(self->cluster, node))
+            ally = node;
+    }
+    fault->draws[2] = ally;
+    sim_note(self, "cut-off", fault->node, ally, 0);
+    fault->until_ms = sim_now(self) + 1 + fault->draws[1] % (2 * self->config.fault_lasts_ms);
+    fault->active = self->links_changed = self->poked = true;
+}
+
+static void member_twice(struct sim *self, struct fault *fault)
+{
+    struct twice *twice = memory_zero(1, sizeof *twice);
+
+    *twice = (struct twice){.sim = self, .fault = fault};
+    fault->active = false;
+    if (!cluster_running(self->cluster, fault->node) || self->model.member_count == 0 ||
+        !keeper_may_shrink(self) ||
+        flip_role(self, fault->node, fault->draws[1] >> 8, first_over, twice) != ERROR_OK)
+        free(twice);
+}
+
 static void transfer(struct sim *self, struct fault *fault)
 {
     int leader = cluster_leader(self->cluster);
@@ -209,6 +280,7 @@ static const struct kind kinds[] = {
     {.name = "pause", .begin = pause_begin, .end = pause_end},
     {.name = "clock", .begin = clock_begin, .end = clock_end},
     {.name = "stall", .begin = stall_begin, .end = stall_end},
+    {.name = "stall-crash", .begin = stall_begin, .end = stall_crash_end},
     {.name = "fail-sync", .begin = fail_sync},
     {.name = "full", .begin = full_begin, .end = full_end},
     {.name = "slow-disk", .begin = slow_begin, .end = slow_end},
@@ -219,6 +291,7 @@ static const struct kind kinds[] = {
     {.name = "flip-log", .begin = flip_log_begin, .end = flip_log_end},
     {.name = "member", .begin = member},
     {.name = "member-cut", .begin = member, .network = true},
+    {.name = "member-twice", .begin = member_twice, .network = true},
     {.name = "transfer", .begin = transfer},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
@@ -234,7 +307,8 @@ static uint32_t target(struct sim *self, const struct fault *fault)
 {
     int leader = cluster_leader(self->cluster);
 
-    if (leader >= 0 && (fault->draws[0] % 2 == 0 || kinds[fault->kind].begin == member))
+    if (leader >= 0 && (fault->draws[0] % 2 == 0 || kinds[fault->kind].begin == member ||
+                        kinds[fault->kind].begin == member_twice))
         return (uint32_t)leader;
     return (uint32_t)(fault->draws[0] / 2 % self->cluster->count);
 }
@@ -254,6 +328,9 @@ static bool cuts(const struct fault *fault, uint32_t from, uint32_t to)
     if (strcmp(name, "member-cut") == 0) /* who asked for the change reaches some of the others only */
         return (from == fault->node && (mask >> to & 1) != 0) ||
                (to == fault->node && (mask >> from & 1) != 0);
+    uint32_t ally = (uint32_t)fault->draws[2];
+    if (strcmp(name, "member-twice") == 0)
+        return (from == fault->node && to != ally) || (to == fault->node && from != ally);
     if (strcmp(name, "isolate") == 0)
         return from == fault->node || to == fault->node;
     if (strcmp(name, "one-way") == 0)
@@ -369,8 +446,9 @@ static void end(struct sim *self, struct fault *fault)
 
 void faults_run(struct sim *self)
 {
-    bool network = false;
+    bool network = self->links_changed;
 
+    self->links_changed = false;
     for (uint32_t i = 0; i < self->fault_next; i++)
         if (self->faults[i].active && self->faults[i].until_ms <= sim_now(self)) {
             end(self, &self->faults[i]);

@@ -243,6 +243,14 @@ static void add_somebody(struct sim *self, uint32_t leader)
     sim_note(self, "join", node, leader, cluster_begin_add(cluster, leader, node));
 }
 
+bool keeper_may_shrink(const struct sim *self)
+{
+    for (uint32_t i = 0; i < self->cluster->count; i++)
+        if (is_damaged(self, i))
+            return false;
+    return !keeper_replacing(self);
+}
+
 void keeper_change_members(struct sim *self, uint64_t draw, uint64_t choice)
 {
     struct cluster *cluster = self->cluster;
@@ -252,9 +260,8 @@ void keeper_change_members(struct sim *self, uint64_t draw, uint64_t choice)
 
     if (leader < 0 || !cluster_running(cluster, (uint32_t)leader) || keeper_replacing(self))
         return;
-    for (uint32_t i = 0; i < cluster->count; i++)
-        if (is_damaged(self, i) && draw % 8 > 1 && draw % 8 < 6)
-            return; /* nobody takes voters away while a disk is known to be bad */
+    if (draw % 8 > 1 && draw % 8 < 6 && !keeper_may_shrink(self))
+        return;
     switch (draw % 8) {
     case 0:
     case 1:

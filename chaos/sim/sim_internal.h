@@ -103,6 +103,8 @@ struct client {
     uint64_t hop_index;
     uint64_t seen_version; /* of the flag read last */
     uint32_t seen_register;
+    bool likes; /* the node that answered last */
+    uint32_t liked;
 };
 
 /* --- faults.c, keeper.c
@@ -143,6 +145,7 @@ struct sim {
     struct keeper_node keeper[CLUSTER_NODES_MAX];
     uint64_t keeper_ms, replace_ms;
     bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX];
+    bool links_changed; /* work them out anew */
     struct wire_watch *wire;
     struct sim_report report;
 };
@@ -205,6 +208,8 @@ bool keeper_all_whole(struct sim *self);
 void keeper_lose(struct sim *self, uint32_t node);
 /** @return a lost node is a member still, or a place is not filled again */
 bool keeper_replacing(const struct sim *self);
+/** May a voter be taken away? Not while a disk is bad or a lost node is being replaced. */
+bool keeper_may_shrink(const struct sim *self);
 /** One random change of the membership, asked of whoever leads. */
 void keeper_change_members(struct sim *self, uint64_t draw, uint64_t choice);
 

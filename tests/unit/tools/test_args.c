@@ -83,6 +83,38 @@ static void dashes_inside_words_become_hyphens(void **state)
     arena_done(&arena);
 }
 
+/* Goal: a mistyped command or flag names the one that was meant.
+ * Method: a letter missing, one too many, one wrong, two that changed places; a flag's beginning; and what is
+ * like nothing there is. */
+static void mistyped_words_name_what_was_meant(void **state)
+{
+    static const struct {
+        const char *arguments[5];
+        const char *says;
+    } rows[] = {
+        {{"rolout", "list"}, "there is: autonomy rollout plan list\n"},
+        {{"rollout", "recovver"}, "there is: autonomy rollout recover\n"},
+        {{"ha", "qourum"}, "there is: autonomy ha quorum status\n"},
+        {{"flags", "lost"}, "there is: autonomy flags list\n"},
+        {{"rollout", "halt", "--plan", "p"}, "there is: --plan-id PLAN\n"},
+        {{"rollout", "halt", "--reasn=x"}, "there is: --reason REASON\n"},
+        {{"zzz"}, NULL},
+        {{"rollout", "halt", "--zzz"}, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *arguments[8] = {(char *)"autonomy"};
+        int count = 1;
+        for (; rows[i].arguments[count - 1]; count++)
+            arguments[count] = (char *)rows[i].arguments[count - 1];
+        struct ran ran = run_arguments(count, arguments);
+        assert_int_equal(ran.exit, CLI_USAGE);
+        if (rows[i].says ? !strstr(ran.err, rows[i].says) : strstr(ran.err, "there is: ") != NULL)
+            fail_msg("%s: %s", rows[i].arguments[0], ran.err);
+        ran_done(&ran);
+    }
+}
+
 /* Goal: wrong usage exits 2, says what is wrong, and sends nothing.
  * Method: one command line for each kind of mistake; there is no server to send anything to. */
 static void wrong_usage_exits_2_and_says_why(void **state)
@@ -99,12 +131,6 @@ static void wrong_usage_exits_2_and_says_why(void **state)
         {{"ha", "failover", "trigger", "--reason=r", "--operator="}, "needs to know who acts"},
         {{"rollout", "list"}, "there is: autonomy rollout plan list"},
         {{"plan", "list"}, "there is: autonomy rollout plan list"},
-        {{"rolout", "list"}, "there is: autonomy rollout plan list"},
-        {{"rollout", "recovver"}, "there is: autonomy rollout recover"},
-        {{"ha", "qourum"}, "there is: autonomy ha quorum status"},
-        {{"flags", "lost"}, "there is: autonomy flags list"},
-        {{"rollout", "halt", "--plan", "p"}, "there is: --plan-id PLAN"},
-        {{"rollout", "halt", "--reasn=x"}, "there is: --reason REASON"},
         {{"rollout", "--output", "json"}, "autonomy rollout COMMAND --output json\n"},
         {{"rollout"}, "autonomy rollout COMMAND"},
         {{"--operator", "o p", "ha", "status", "--output=json"},
@@ -299,6 +325,7 @@ int main(void)
         cmocka_unit_test(typographic_marks_read_as_ascii),
         cmocka_unit_test(sentences_keep_their_marks),
         cmocka_unit_test(dashes_inside_words_become_hyphens),
+        cmocka_unit_test_setup_teardown(mistyped_words_name_what_was_meant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_usage_exits_2_and_says_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(destructive_commands_need_an_operator, set_up, tear_down),
         cmocka_unit_test_setup_teardown(help_on_every_level_has_an_example, set_up, tear_down),

@@ -109,7 +109,7 @@ static void mistyped_words_name_what_was_meant(void **state)
             arguments[count] = (char *)rows[i].arguments[count - 1];
         struct ran ran = run_arguments(count, arguments);
         assert_int_equal(ran.exit, CLI_USAGE);
-        if (rows[i].says ? !strstr(ran.err, rows[i].says) : strstr(ran.err, "there is: ") != NULL)
+        if (rows[i].says ? !strstr(ran.err, rows[i].says) : strstr(ran.err, "\n  there is: ") != NULL)
             fail_msg("%s: %s", rows[i].arguments[0], ran.err);
         ran_done(&ran);
     }

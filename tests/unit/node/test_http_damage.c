@@ -123,6 +123,85 @@ static void changed_trail_does_not_verify(void **state)
     }
 }
 
+#define ANCHOR_AT  60u /* a fixint in the row: its second byte; the hash follows behind two bytes of head */
+#define ANCHOR_KEY "maudit"
+
+static void read_row(struct kv *kv, struct span key, struct bytes *out)
+{
+    struct error error = {0};
+    bytes_init(out, 0);
+    CHECK(kv_get(kv, NULL, key, out, &error) == ERROR_OK, "%s", error.message);
+}
+
+static void write_anchor(struct kv *kv, const struct bytes *row)
+{
+    struct error error = {0};
+    struct kv_batch *batch = kv_batch_new();
+    kv_batch_put(batch, span_text(ANCHOR_KEY), bytes_span(row));
+    CHECK(kv_write(kv, batch, (struct kv_write_options){0}, &error) == ERROR_OK, "%s", error.message);
+    kv_batch_free(batch);
+}
+
+static void forge_anchor_hash(struct kv *kv)
+{
+    struct bytes row;
+    read_row(kv, span_text(ANCHOR_KEY), &row);
+    CHECK(row.data[1] == ANCHOR_AT, "the anchor stands at %u", row.data[1]);
+    row.data[4] ^= 1;
+    write_anchor(kv, &row);
+    bytes_done(&row);
+}
+
+/* As if ten more records had been pruned; the hash is the right one. */
+static void move_anchor(struct kv *kv)
+{
+    struct bytes row, record;
+    uint8_t key[9];
+    audit_key(ANCHOR_AT + 10, key);
+    read_row(kv, span_text(ANCHOR_KEY), &row);
+    read_row(kv, span_of(key, sizeof key), &record);
+    row.data[1] = ANCHOR_AT + 10;
+    memcpy(row.data + 4, record.data + record.length - DIGEST_BYTES, DIGEST_BYTES); /* its last field */
+    write_anchor(kv, &row);
+    bytes_done(&row);
+    bytes_done(&record);
+}
+
+/* Goal: an anchor that was changed vouches for nothing: neither one with another hash, nor one that was moved
+ * on to hide records. Method: in the store, behind the state machine's back, after a prune. */
+static void changed_anchor_does_not_verify(void **state)
+{
+    static const struct {
+        void (*change)(struct kv *kv);
+        const char *first_bad, *detail;
+    } rows[] = {{forge_anchor_hash, "61", "not linked to record 60"},
+                {move_anchor, "171", "record 171, which should say so, doesn't"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct http_fixture *self = *state;
+        for (int record = RECORDS; record < 170; record++) {
+            struct http_answer answer =
+                fixture_send(self, "PUT", FLAG, "{\"value\":\"full\",\"reason\":\"why\"}");
+            http_answer_done(&answer);
+        }
+        struct http_answer pruned =
+            fixture_send(self, "POST", "/v1/audit/prune", "{\"before_seq\":61,\"reason\":\"r\"}");
+        assert_status(&pruned, 200);
+        http_answer_done(&pruned);
+        struct http_answer more = fixture_get(self, "/v1/audit/verify");
+        assert_string_equal(json_text_at(more.json, "valid"), "true");
+        http_answer_done(&more);
+        service_fake_tamper(self->service, rows[i].change);
+        struct http_answer answer = fixture_get(self, "/v1/audit/verify");
+        assert_status(&answer, 200);
+        assert_string_equal(json_text_at(answer.json, "valid"), "false");
+        assert_string_equal(json_text_at(answer.json, "first_bad_seq"), rows[i].first_bad);
+        assert_non_null(strstr(json_text_at(answer.json, "detail"), rows[i].detail));
+        http_answer_done(&answer);
+        http_fixture_free(self);
+        set_up(state);
+    }
+}
+
 /* Goal: a record that is no record any more is 500 `corrupt`, not left out.
  * Method: bytes of no form in its place; the query and the walk both meet it. */
 static void garbled_record_is_said(void **state)
@@ -277,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(changed_trail_does_not_verify, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(changed_anchor_does_not_verify, set_up, tear_down),
         cmocka_unit_test_setup_teardown(garbled_record_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unreadable_answers_are_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(endless_answers_are_refused, set_up, tear_down),

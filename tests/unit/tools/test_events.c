@@ -88,6 +88,23 @@ static void text_shows_what_changed(void **state)
     fake_free(server);
 }
 
+/* Goal: records that were pruned before they were seen are told, beside the records.
+ * Method: a stream that goes on behind them. */
+static void pruned_records_are_told(void **state)
+{
+    static const struct fake_reply reply = {
+        200, GREETING("3") "event: pruned\ndata: {\"first_seq\":31}\n\n" RECORD("31"), FAKE_ANSWER};
+    struct fake_server *server = fake_start(&reply, 1);
+    (void)state;
+    struct ran ran = run("events", "--orchestrator-url", server->url, "--since", "3", "--limit", "1", NULL);
+    fake_stop(server);
+    assert_int_equal(ran.exit, CLI_DONE);
+    assert_non_null(strstr(ran.out, "  31  flags.set  "));
+    assert_non_null(strstr(ran.err, "records before 31 were pruned"));
+    ran_done(&ran);
+    fake_free(server);
+}
+
 /* Goal: a refusal ends it with the server's sentence; nobody there ends it after --timeout.
  * Method: a 422, and a port where nobody listens. */
 static void refusals_and_silence_end_it(void **state)
@@ -115,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(stream_goes_on_after_the_last_whole_frame, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_shows_what_changed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pruned_records_are_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refusals_and_silence_end_it, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

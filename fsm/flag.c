@@ -245,7 +245,7 @@ static void answer_flag(struct apply *apply, const char *key)
     struct flag_evaluation evaluation;
     if (flag_evaluate(apply_reader(apply), key, apply->arena,
                       &evaluation)) /* else a read error, which the store keeps */
-        apply_answer_json(apply, flag_json(&evaluation, apply->index));
+        flag_pack(&evaluation, apply->index, apply_answer(apply));
 }
 
 static void define(struct apply *apply, const void *body)

@@ -18,6 +18,8 @@ const char *flag_value_describe(struct span value, struct arena *arena);
 
 /* --- flag_view.c: JSON of answers --- */
 
+/** What flag_json() shows, packed: the answer of the command that is sent most, on every node. */
+void flag_pack(const struct flag_evaluation *evaluation, uint64_t index, struct bytes *out);
 /** Makes a JSON object the answer's body, and lets go of it. */
 void apply_answer_json(struct apply *apply, struct json_t *object);
 /** {"changes": [{key, value, version}]}: a new reference. */

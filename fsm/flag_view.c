@@ -47,6 +47,32 @@ json_t *flag_json(const struct flag_evaluation *evaluation, uint64_t index)
     return object;
 }
 
+static void pack_text(struct bytes *out, const char *key, const char *text)
+{
+    value_text(out, key, text != NULL && text[0] != '\0' ? text : NULL);
+}
+
+void flag_pack(const struct flag_evaluation *evaluation, uint64_t index, struct bytes *out)
+{
+    const struct flag *flag = &evaluation->flag;
+    value_map(out, 15); /* in the order in which value_from_json() packs: digests rely on it */
+    value_bool(out, "built_in", flag->built_in);
+    pack_text(out, "change_reason", flag->reason);
+    value_time(out, "changed_at", flag->updated_ms);
+    pack_text(out, "changed_by", flag->actor);
+    value_packed(out, "default", flag->fallback);
+    pack_text(out, "description", flag->description);
+    value_u64(out, "index", index);
+    value_text(out, "key", flag->key);
+    value_text(out, "reason", flag_reason_names[evaluation->reason]);
+    value_packed(out, "safe", flag->safe);
+    value_packed(out, "stored", flag->value);
+    pack_text(out, "switch", evaluation->switch_name);
+    value_text(out, "type", flag_type_names[flag->type]);
+    value_packed(out, "value", evaluation->value);
+    value_u64(out, "version", flag->version);
+}
+
 json_t *kill_switch_json(const struct kill_switch *self)
 {
     json_t *last_reset =

@@ -46,7 +46,7 @@ static void the_table_and_the_model_agree(void **state)
         for (size_t p = 0; p < sizeof phases / sizeof phases[0]; p++)
             for (uint64_t halted = 0; halted < 2; halted++) {
                 const struct plan_rule *rule = plan_rule_find(verbs[v].event, phases[p].plan);
-                const struct model_op op = {.kind = verbs[v].kind, .outcome = HISTORY_OK};
+                const struct model_op op = {.kind = (uint8_t)verbs[v].kind, .outcome = HISTORY_OK};
                 struct model_state model = {phases[p].history, halted};
                 const bool possible = model_step(&op, &model) != STEP_IMPOSSIBLE;
                 const bool legal = rule != NULL && !(halted && rule->need == NEED_STAGE_NOT_HALTED);
@@ -73,7 +73,7 @@ static void the_refusals_agree(void **state)
             const enum result_code code = plan_allows(&plan, verbs[v].event, why);
             if (code == RESULT_OK)
                 continue;
-            const struct model_op op = {.kind = verbs[v].kind,
+            const struct model_op op = {.kind = (uint8_t)verbs[v].kind,
                                         .outcome = HISTORY_REFUSED,
                                         .refusal = (uint8_t)model_refusal(result_name(code))};
             struct model_state model = {phases[p].history, 0};

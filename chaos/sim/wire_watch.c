@@ -84,15 +84,28 @@ static uint64_t *term_of(struct wire_watch *self, uint64_t node)
     return &self->terms[at].term;
 }
 
+/* Who is cut off stands, too, and nobody hears of it. */
+static void note_silent_candidates(struct sim *self)
+{
+    for (uint32_t i = 0; i < self->cluster->count; i++) {
+        struct consensus_status status = cluster_status(self->cluster, i);
+        if (status.role != CONSENSUS_FOLLOWER && status.term > self->wire->stood)
+            self->wire->stood = status.term;
+    }
+}
+
 /* A term begins with somebody who stands for it. An answer to a term that has passed says nothing of the log:
- * what stood there would be anybody's memory. */
+ * what stood there would be anybody's memory; but for a node that has just taken over a transferred state,
+ * which is of what was committed, and tells whom it last knew as its leader. */
 static void answered(struct sim *self, uint64_t from, uint64_t to, const struct message *message)
 {
+    if (message->term > self->wire->stood)
+        note_silent_candidates(self);
     if (message->term > self->wire->stood)
         sim_fail(self, "wire",
                  "node %012" PRIx64 " is in term %" PRIu64 ", nobody stood for more than %" PRIu64, from,
                  message->term, self->wire->stood);
-    if (message->append_result.last_index != 0 && *term_of(self->wire, to) < message->term)
+    if (message->append_result.last_index > self->model.index && *term_of(self->wire, to) < message->term)
         sim_fail(self, "wire", "node %012" PRIx64 " answers a lower term with index %" PRIu64, from,
                  message->append_result.last_index);
 }

@@ -153,7 +153,7 @@ class Terminal:
             if time.monotonic() > end or not self.read():
                 raise AssertionError(f"{what}: waited in vain for {text!r}; what came:\n{self.raw[mark:][-1500:]!r}")
 
-    def settle(self, quiet_s=0.15):
+    def settle(self, quiet_s=0.1):
         """Reads until nothing comes for a while after something has."""
         before, end = len(self.raw), time.monotonic() + 5
         while time.monotonic() < end:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
-from harness import BIN, ROOT, Cluster, Skip, cli, cli_env, main
+from harness import BIN, ROOT, Cluster, Skip, cli, cli_env, in_parallel, main
 from terminal import Terminal
 
 BUILD = BIN.parent
@@ -54,11 +54,15 @@ def test_man_takes_every_page_without_a_warning():
         pages = sorted((prefix / "share/man").rglob("*.[18]"))
         assert len(pages) >= 12 and {"autonomy.1", "autonomyd.8", "autonomy-top.1"} <= {p.name for p in pages}, pages
         env = dict(os.environ, LC_ALL="C.UTF-8", MANWIDTH="80", MANROFFSEQ="")
-        for page in pages:
+
+        def check(i):
+            page = pages[i]
             formatted = run("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", str(page), env=env)
             assert formatted.returncode == 0 and not formatted.stderr, f"{page.name}: {formatted.stderr}"
             name = run("lexgrog", str(page)).stdout
             assert re.fullmatch(rf'{re.escape(str(page))}: "{page.stem} - [a-z].*[^.]"\n', name), name
+
+        in_parallel(len(pages), check)
         found = run("man", "-M", str(prefix / "share/man"), "-w", "autonomy", "kill-switch")
         assert found.stdout.strip().endswith("man1/autonomy-kill-switch.1"), found
         # autonomyd(8) is written by hand: it has every option that the program has.

@@ -12,7 +12,10 @@
 #include "node/checkpoints.h"
 #include "node/version.h"
 
-#define DRAIN_BATCH 256u
+#define DRAIN_BATCH    256u
+/* A status this much older than now comes from a loop that hangs. */
+#define STALE_MS_MIN   2000u
+#define STALE_TIMEOUTS 4u /* of an election */
 
 /* --- through the mailbox
  * --------------------------------------------------------------------------------------------------- */
@@ -261,6 +264,12 @@ void service_status(struct service *self, struct service_status *out)
     pthread_mutex_lock(&self->published_lock);
     *out = self->published;
     pthread_mutex_unlock(&self->published_lock);
+    /* A loop that hangs publishes nothing: what it led once, it leads no more. */
+    uint64_t stale_ms = STALE_TIMEOUTS * (uint64_t)self->config->election_timeout_ms;
+    if (stale_ms < STALE_MS_MIN)
+        stale_ms = STALE_MS_MIN;
+    if (now_ms(self) > out->monotonic_ms + stale_ms)
+        out->write_ready = out->cluster_write_ready = false;
 }
 
 uint64_t service_now_ms(struct service *self)

@@ -159,6 +159,29 @@ def test_a_disk_that_keeps_a_write_ends_the_pings_while_reads_go_on():
         wait_for("the write", lambda: node.ask("GET", "/v1/flags/held").status == 200)
 
 
+def test_a_leader_whose_disk_keeps_a_write_hands_over_before_its_supervisor_gives_it_up():
+    cluster = Cluster(3)
+    supervisor = Supervisor(cluster.folder)
+    with cluster:
+        node = cluster.wait_leader()
+        node.stop()
+        node.start(environment=supervisor.environment())
+        cluster.wait_ready()
+        wait_for("its office", lambda: cluster.leader() is node or (
+            cluster.wait_leader().ask("POST", "/v1/ha/failover", {"reason": "test", "target_node": node.name}).status == 200 and cluster.leader() is node))
+        wait_for("pings", lambda: supervisor.times("WATCHDOG"))
+        writer = threading.Thread(target=lambda: node.ask("PUT", "/v1/flags/held/definition", FLAG, timeout_s=100))
+        with held(node, "fsync,fdatasync,sync_file_range", whole_process=True):
+            writer.start()
+            leader = cluster.wait_leader(other_than=node)
+            assert leader.ask("PUT", "/v1/flags/meanwhile/definition", FLAG).status == 201
+            pings_end(supervisor)
+        writer.join()
+        pings_come_back(supervisor)
+        cluster.wait_equal()
+        assert all(leader.ask("GET", f"/v1/flags/{key}").status == 200 for key in ("held", "meanwhile")), "what a majority has is kept"
+
+
 def test_without_a_supervisor_or_with_a_dead_one_a_node_runs():
     with Cluster(1) as cluster:
         node = cluster.nodes[0]

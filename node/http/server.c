@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -686,11 +687,24 @@ uint32_t http_server_busy(const struct http_server *self)
     return atomic_load(&self->busy);
 }
 
+/* Takes the socket from under the library, so that the port is closed at once. MHD_quiesce_daemon() would,
+ * but with a pool of epoll threads it races with them for the removal from their sets, and aborts the process
+ * when it loses. What stands in the socket's place is never ready for reading, and the library closes it in
+ * the end. Without a descriptor for that the port stays open until the stop, which comes soon. */
+static void stop_listening(struct http_server *self)
+{
+    int quiet = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (quiet < 0)
+        return;
+    (void)dup3(quiet, self->socket, O_CLOEXEC);
+    close(quiet);
+}
+
 void http_server_quiesce(struct http_server *self)
 {
     bool was = atomic_exchange(&self->quiesced, true);
     if (!was) {
-        MHD_quiesce_daemon(self->daemon);
+        stop_listening(self);
         stream_hub_quiesce(self->streams);
     }
 }
@@ -706,9 +720,8 @@ void http_server_close(struct http_server *self)
     pthread_mutex_unlock(&self->lock);
     service_subscribe(self->options.service, NULL, NULL);
     stream_hub_stop(self->streams); /* likewise: afterwards none is */
-    MHD_stop_daemon(self->daemon);
+    MHD_stop_daemon(self->daemon);  /* closes the socket */
     stream_hub_free(self->streams);
-    close(self->socket);
     for (size_t i = 0; i < LANE_COUNT; i++)
         lane_free(self->lanes[i]);
     guard_free(self->guard);

@@ -1,4 +1,7 @@
 /* Clients that are slow, greedy or rude: each is bounded, and nobody else notices. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -397,6 +400,45 @@ static void descriptors_are_left_for_the_stores(void **state)
     http_server_close(server);
 }
 
+/* Connects and asks until the port is closed. */
+static void *knock(void *context)
+{
+    const struct http_fixture *self = context;
+    const char ask[] = "GET /v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(self->port)};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (bool open = true; open;) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        open = connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+        char answer[256];
+        if (open && http_send(fd, ask, sizeof(ask) - 1))
+            (void)!read(fd, answer, sizeof(answer));
+        close(fd);
+    }
+    return NULL;
+}
+
+/* Goal: the port is closed at once when the server quiesces, whatever its threads are doing.
+ * Method: clients that connect all the time; they end when they are refused. Several rounds, since what can
+ * go wrong is a race. */
+static void port_closes_under_load(void **state)
+{
+    struct http_options options = {.threads = 4, .write_timeout_ms = 20000};
+    pthread_t clients[4];
+
+    (void)state;
+    for (int round = 0; round < 15; round++) {
+        struct http_fixture *self = http_fixture_new(&options);
+        for (size_t i = 0; i < sizeof(clients) / sizeof(*clients); i++)
+            assert_int_equal(pthread_create(&clients[i], NULL, knock, self), 0);
+        nap_ms(5 + round);
+        http_server_quiesce(self->server);
+        for (size_t i = 0; i < sizeof(clients) / sizeof(*clients); i++)
+            pthread_join(clients[i], NULL);
+        http_fixture_free(self);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +457,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(connections_per_address_are_bounded, set_up_narrow, tear_down),
         cmocka_unit_test_setup_teardown(connections_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(descriptors_are_left_for_the_stores, set_up, tear_down),
+        cmocka_unit_test(port_closes_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

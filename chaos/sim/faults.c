@@ -243,6 +243,9 @@ static void first_over(void *context, const struct result *result, const struct 
     sim_note(self, "cut-off", fault->node, ally, 0);
     fault->until_ms = sim_now(self) + 1 + fault->draws[1] % (2 * self->config.fault_lasts_ms);
     fault->active = self->links_changed = self->poked = true;
+    if (fault <
+        &self->faults[self->fault_first]) /* others, later in the list, have come and gone meanwhile */
+        self->fault_first = (uint32_t)(fault - self->faults);
 }
 
 static void member_twice(struct sim *self, struct fault *fault)
@@ -345,7 +348,7 @@ static void refresh_links(struct sim *self)
     for (uint32_t from = 0; from < self->cluster->count; from++)
         for (uint32_t to = 0; to < self->cluster->count; to++) {
             bool cut = false;
-            for (uint32_t i = 0; i < self->fault_next && from != to && !cut; i++)
+            for (uint32_t i = self->fault_first; i < self->fault_next && from != to && !cut; i++)
                 cut = self->faults[i].active && cuts(&self->faults[i], from, to);
             if (cut != self->cut[from][to])
                 cluster_cut(self->cluster, from, to, cut);
@@ -360,7 +363,7 @@ static void refresh_network(struct sim *self)
     options->loss_ppm = self->calm ? 0 : self->config.loss_ppm;
     options->double_ppm = self->calm ? 0 : self->config.double_ppm;
     options->delay_max_ms = self->config.delay_max_ms;
-    for (uint32_t i = 0; i < self->fault_next; i++) {
+    for (uint32_t i = self->fault_first; i < self->fault_next; i++) {
         const struct fault *fault = &self->faults[i];
         if (!fault->active)
             continue;
@@ -412,7 +415,7 @@ uint64_t faults_next_ms(const struct sim *self)
 {
     uint64_t at_ms = self->fault_next < self->fault_count ? self->faults[self->fault_next].at_ms : UINT64_MAX;
 
-    for (uint32_t i = 0; i < self->fault_next; i++)
+    for (uint32_t i = self->fault_first; i < self->fault_next; i++)
         if (self->faults[i].active && self->faults[i].until_ms < at_ms)
             at_ms = self->faults[i].until_ms;
     return at_ms;
@@ -449,11 +452,13 @@ void faults_run(struct sim *self)
     bool network = self->links_changed;
 
     self->links_changed = false;
-    for (uint32_t i = 0; i < self->fault_next; i++)
+    for (uint32_t i = self->fault_first; i < self->fault_next; i++)
         if (self->faults[i].active && self->faults[i].until_ms <= sim_now(self)) {
             end(self, &self->faults[i]);
             network = network || kinds[self->faults[i].kind].network;
         }
+    while (self->fault_first < self->fault_next && !self->faults[self->fault_first].active)
+        self->fault_first++;
     while (self->fault_next < self->fault_count && self->faults[self->fault_next].at_ms <= sim_now(self)) {
         struct fault *fault = &self->faults[self->fault_next++];
         begin(self, fault);
@@ -465,7 +470,7 @@ void faults_run(struct sim *self)
 
 void faults_end(struct sim *self)
 {
-    for (uint32_t i = 0; i < self->fault_next; i++)
+    for (uint32_t i = self->fault_first; i < self->fault_next; i++)
         if (self->faults[i].active)
             end(self, &self->faults[i]);
     self->fault_next = self->fault_count;

@@ -141,7 +141,8 @@ struct sim {
     uint64_t thawed_until_ms;
     bool calm; /* no more faults, no more clients: it must come to rest */
     struct fault *faults;
-    uint32_t fault_count, fault_next;
+    uint32_t fault_count;
+    uint32_t fault_first, fault_next; /* between them are those that may be active; all before are over */
     struct keeper_node keeper[CLUSTER_NODES_MAX];
     uint64_t keeper_ms, replace_ms;
     bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX];

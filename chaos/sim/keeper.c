@@ -19,6 +19,7 @@ void keeper_crash(struct sim *self, uint32_t node, uint64_t down_ms)
     if (!cluster_running(self->cluster, node))
         return;
     sim_note(self, "crash", node, down_ms, 0);
+    wire_watch_candidates(self);
     cluster_crash(self->cluster, node);
     self->keeper[node].down_until_ms = sim_now(self) + down_ms;
 }
@@ -28,6 +29,7 @@ void keeper_stop(struct sim *self, uint32_t node, uint64_t down_ms)
     if (!cluster_running(self->cluster, node))
         return;
     sim_note(self, "stop", node, down_ms, 0);
+    wire_watch_candidates(self);
     cluster_stop(self->cluster, node);
     self->keeper[node].down_until_ms = sim_now(self) + down_ms;
 }

@@ -218,6 +218,8 @@ void keeper_change_members(struct sim *self, uint64_t draw, uint64_t choice);
 void wire_watch_open(struct sim *self);
 void wire_watch_attach(struct sim *self);
 void wire_watch_close(struct sim *self);
+/** Who is cut off stands, too, and nobody hears of it: before a node that may have stood forgets its role. */
+void wire_watch_candidates(struct sim *self);
 
 /* checks.c */
 void checks_end(struct sim *self);

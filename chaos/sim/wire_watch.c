@@ -84,8 +84,7 @@ static uint64_t *term_of(struct wire_watch *self, uint64_t node)
     return &self->terms[at].term;
 }
 
-/* Who is cut off stands, too, and nobody hears of it. */
-static void note_silent_candidates(struct sim *self)
+void wire_watch_candidates(struct sim *self)
 {
     for (uint32_t i = 0; i < self->cluster->count; i++) {
         struct consensus_status status = cluster_status(self->cluster, i);
@@ -100,7 +99,7 @@ static void note_silent_candidates(struct sim *self)
 static void answered(struct sim *self, uint64_t from, uint64_t to, const struct message *message)
 {
     if (message->term > self->wire->stood)
-        note_silent_candidates(self);
+        wire_watch_candidates(self);
     if (message->term > self->wire->stood)
         sim_fail(self, "wire",
                  "node %012" PRIx64 " is in term %" PRIu64 ", nobody stood for more than %" PRIu64, from,

@@ -172,9 +172,10 @@ int main(int count, char **words)
     }
     check_history(history, &arguments.options, &report);
     print(history, &report);
-    code = write_reports(&arguments, history, &report);
-    if (code == 0)
-        code = verdict_exit(history, &report);
+    int written = write_reports(&arguments, history, &report);
+    code = verdict_exit(history, &report);
+    if (code == 0) /* a violation is one, whatever became of its report */
+        code = written;
     history_free(history);
     return code;
 }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import catalog
 import faults_disk
@@ -77,7 +78,7 @@ def inner(arguments):
         os.kill(os.getpid(), signal.SIGINT)
     threading.Thread(target=end_with_the_input, daemon=True).start()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    outcome = {"count": None, "environment": None, "interrupted": False}
+    outcome = {"count": None, "environment": None, "interrupted": False, "failures": []}
     run = None
     try:
         run = Run(arguments, world.Network() if arguments.inner == "network" else world.Loopback())
@@ -88,8 +89,11 @@ def inner(arguments):
         run.violation(str(violation))
     except Environment as error:
         outcome["environment"] = str(error)
+    except Exception:  # the harness itself: what it didn't look at proves nothing
+        outcome["failures"].append(traceback.format_exc())
     finally:
         if run:
+            outcome["failures"] += run.failures
             run.close()
             run.join_history()
             outcome.update(violations=run.violations, notes=run.notes, faults=run.faults, detections=run.detections)
@@ -151,7 +155,10 @@ def main():
     if outcome["interrupted"]:
         print(f"tools/chaos: interrupted; what there is is in {out}", file=sys.stderr)
         return 130
-    return judge(arguments, outcome, availability(out / "history.jsonl"))
+    code = judge(arguments, outcome, availability(out / "history.jsonl"))
+    for failure in outcome["failures"]:
+        print(f"tools/chaos: the harness itself failed, so the run proves nothing:\n{failure}", file=sys.stderr)
+    return code if code or not outcome["failures"] else 3
 
 
 sys.exit(main())

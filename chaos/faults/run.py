@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
+import traceback
 from contextlib import contextmanager, nullcontext
 
 import world
@@ -30,7 +31,7 @@ class Run:
         self.lock = threading.Lock()        # of the history and of what is taken
         self.network = threading.Lock()     # one fault of the network at a time
         self.taken = set()
-        self.faults, self.violations, self.notes, self.detections = [], [], [], []
+        self.faults, self.violations, self.notes, self.detections, self.failures = [], [], [], [], []
         self.spare_number = None
         self.quota = None
         self.stopping = threading.Event()
@@ -218,6 +219,8 @@ class Run:
         except Environment as error:
             self.notes.append(f"{fault.name} was not made: {error}")
             self.say(self.notes[-1])
+        except Exception:
+            self.failures.append(f"{fault.name}: {traceback.format_exc()}")
 
     def make_faults(self, names, until):
         """Every fault in turn, in an order of the seed's; now and then two at once."""
@@ -261,7 +264,10 @@ class Run:
         """Digest, chain and flags of every node, the whole trail of one."""
         index, digest = self.cluster.wait_equal()
         for node in self.cluster.nodes:
-            status, verified = node.ask("GET", "/v1/audit/verify?consistency=stale", timeout_s=120)
+            answer = node.ask("GET", "/v1/audit/verify?consistency=stale", timeout_s=120)
+            if answer is None:
+                raise Violation(f"{node.name} doesn't answer at the end")
+            status, verified = answer
             self.write({"type": "final", "node": node.name, "index": index, "digest": digest,
                         "chain_valid": status == 200 and verified["valid"]})
             for flag in pages(node, "/v1/flags?consistency=stale"):

@@ -19,7 +19,7 @@
 #include "chaos/sim/sim.h"
 
 #define JOBS_MAX       64u
-#define FAULTS_MAX     65536u
+#define SHRINK_FAULTS  1024u /* of a run that ended before it could count them */
 #define SHOWN_FAILURES 5u
 
 struct arguments {
@@ -191,6 +191,8 @@ static void parse(int argc, char **argv, struct arguments *out)
             exit(EXIT_USAGE);
         }
     }
+    if (optind < argc)
+        usage("what is %s?", argv[optind]);
     if (!seeded)
         usage("%s", "say --seed N, --seeds A..B or --fresh N");
 }
@@ -252,25 +254,31 @@ static bool quiet_run(const struct sim_options *options, struct sim_report *repo
     return held;
 }
 
-/* Leaves out halves, quarters, ... single faults, as long as the seed still fails. */
+static bool same_check(const char *one, const char *other)
+{
+    size_t bytes = strcspn(one, ":");
+
+    return bytes == strcspn(other, ":") && memcmp(one, other, bytes) == 0;
+}
+
+/* Leaves out halves, quarters, ... single faults, as long as the seed still fails by the same check. */
 static void shrink(struct sim_options options)
 {
-    static bool skip[FAULTS_MAX];
     struct sim_report report;
 
     if (quiet_run(&options, &report)) {
         printf("seed %" PRIu64 " does not fail\n", options.seed);
         return;
     }
-    uint32_t count = report.fault_count == 0 ? FAULTS_MAX / 64 : report.fault_count, left = count;
+    uint32_t count = report.fault_count == 0 ? SHRINK_FAULTS : report.fault_count, left = count;
+    bool *skip = memory_zero(count, sizeof *skip), *before = memory_zero(count, sizeof *before);
+    char violation[sizeof report.violation];
+    memcpy(violation, report.violation, sizeof violation);
     options.skip = skip;
     options.skip_count = count;
     for (uint32_t size = (count + 1) / 2; size > 0; size /= 2)
         for (uint32_t from = 0; from < count; from += size) {
-            bool before[FAULTS_MAX / 64];
             uint32_t most = from + size < count ? from + size : count, changed = 0;
-            if (most - from > FAULTS_MAX / 64)
-                continue;
             for (uint32_t i = from; i < most; i++) {
                 before[i - from] = skip[i];
                 changed += !skip[i];
@@ -278,7 +286,7 @@ static void shrink(struct sim_options options)
             }
             if (changed == 0)
                 continue;
-            if (!quiet_run(&options, &report)) {
+            if (!quiet_run(&options, &report) && same_check(report.violation, violation)) {
                 left -= changed;
                 continue;
             }
@@ -290,6 +298,8 @@ static void shrink(struct sim_options options)
     struct child child;
     child_start(&options, true, &child);
     child_end(&child, &report);
+    free(before);
+    free(skip);
 }
 
 static int play_one(const struct arguments *arguments)

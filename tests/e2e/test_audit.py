@@ -116,6 +116,7 @@ def test_http_pages_of_lines_are_the_whole_export():
         make_history(cluster, cli_env(cluster))
         whole = cluster.folder / "audit.csv"
         cli(cli_env(cluster), "audit", "export", "--format", "csv", "--output", str(whole))
+        assert cli(cli_env(cluster), "audit", "export", "--format", "csv", "--output", "-").stdout.startswith("timestamp,")
         text, path, pages = b"", "/v1/audit?format=csv&order=asc&limit=4", 0
         cursor = ""
         while cursor is not None:

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -234,14 +235,27 @@ static enum cli_exit tell_interrupted(struct export *self, const char *path)
     return CLI_INTERRUPTED;
 }
 
+/* The file is renamed into its place: a device, a pipe or a link there would be gone. */
+static bool replaces_no_file(const char *path)
+{
+    struct stat there;
+    return lstat(path, &there) == 0 && !S_ISREG(there.st_mode);
+}
+
 enum cli_exit run_audit_export(struct cli *cli)
 {
     const char *path = cli_value(cli, "output");
+    if (path && strcmp(path, "-") == 0)
+        path = NULL;
     struct export export = {.cli = cli, .filter = audit_filter_of(cli), .out = cli->out};
     const bool known = audit_format_find(cli_value(cli, "format"), &export.format);
     CHECK(known, "the table of flags names a format that is none");
     if (path && (strcmp(path, "json") == 0 || strcmp(path, "text") == 0))
         return cli_fail(cli, CLI_USAGE, "--output takes a file here; the format is --format %s", path);
+    if (path && replaces_no_file(path))
+        return cli_fail(cli, CLI_USAGE,
+                        "%s is no regular file; without --output the records go to the standard output",
+                        path);
     bytes_init(&export.line, 0);
     arena_init(&export.arena, RECORD_ARENA_BYTES);
     if (!path && isatty(fileno(cli->out)))

@@ -166,6 +166,7 @@ static void wrong_usage_exits_2_and_says_why(void **state)
         {{"flags", "get", "\xff"}, "is not UTF-8"},
         {{"completion", "tcsh"}, "bash, zsh and fish"},
         {{"audit", "export", "--output", "json"}, "--output takes a file here"},
+        {{"audit", "export", "--output", "/dev/null"}, "/dev/null is no regular file"},
         {{"kill-switch", "define", "x", "--operator", "o", "--all", "--prefix=A"}, "one of --flags"},
         {{"rollout", "recover", "--plan-id=p", "--strategy=retry", "--reason=r", "--pace=staged",
           "--operator=o"},

@@ -236,7 +236,7 @@ static enum cli_exit tell_interrupted(struct export *self, const char *path)
 }
 
 /* The file is renamed into its place: a device, a pipe or a link there would be gone. */
-static bool replaces_no_file(const char *path)
+static bool is_special(const char *path)
 {
     struct stat there;
     return lstat(path, &there) == 0 && !S_ISREG(there.st_mode);
@@ -252,7 +252,7 @@ enum cli_exit run_audit_export(struct cli *cli)
     CHECK(known, "the table of flags names a format that is none");
     if (path && (strcmp(path, "json") == 0 || strcmp(path, "text") == 0))
         return cli_fail(cli, CLI_USAGE, "--output takes a file here; the format is --format %s", path);
-    if (path && replaces_no_file(path))
+    if (path && is_special(path))
         return cli_fail(cli, CLI_USAGE,
                         "%s is no regular file; without --output the records go to the standard output",
                         path);

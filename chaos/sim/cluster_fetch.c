@@ -6,11 +6,12 @@
 #include "base/check.h"
 #include "chaos/sim/cluster_internal.h"
 
-void cluster_fetch(struct cluster_node *node, const char *folder, uint64_t index_min,
+void cluster_fetch(void *context, const char *folder, uint64_t index_min,
                    void (*done)(void *done_context, const struct machine_state *state,
                                 const struct error *error),
                    void *done_context)
 {
+    struct cluster_node *node = context;
     struct fetch *fetch = memory_zero(1, sizeof *fetch);
     uint32_t fetch_max_ms =
         node->cluster->options.fetch_max_ms == 0 ? 100 : node->cluster->options.fetch_max_ms;

@@ -118,7 +118,8 @@ void cluster_compare(struct cluster_node *node, const struct entry *entry, uint6
 bool cluster_store_busy(struct cluster_node *node);
 
 /* cluster_fetch.c */
-void cluster_fetch(struct cluster_node *node, const char *folder, uint64_t index_min,
+/** struct machine's fetch. @param context  the struct cluster_node */
+void cluster_fetch(void *context, const char *folder, uint64_t index_min,
                    void (*done)(void *done_context, const struct machine_state *state,
                                 const struct error *error),
                    void *done_context);

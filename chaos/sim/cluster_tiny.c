@@ -189,14 +189,6 @@ static void machine_elected(void *context, uint64_t node_id, uint64_t term, cons
     bytes_printf(command, "%016" PRIx64 " %" PRIu64 " %s", node_id, term, cause);
 }
 
-static void machine_fetch(void *context, const char *folder, uint64_t index_min,
-                          void (*done)(void *done_context, const struct machine_state *state,
-                                       const struct error *error),
-                          void *done_context)
-{
-    cluster_fetch(context, folder, index_min, done, done_context);
-}
-
 static enum error_code machine_install(void *context, const char *folder, struct error *error)
 {
     struct cluster_node *node = context;
@@ -216,7 +208,7 @@ static struct machine tiny_interface(struct cluster_node *node)
                             .describe = machine_describe,
                             .flush = machine_flush,
                             .elected = machine_elected,
-                            .fetch = machine_fetch,
+                            .fetch = cluster_fetch,
                             .install = machine_install};
 }
 

@@ -123,14 +123,6 @@ static void machine_elected(void *context, uint64_t node_id, uint64_t term, cons
     sim_command("leader.elected", "", "system", wall_ms, json, command);
 }
 
-static void machine_fetch(void *context, const char *folder, uint64_t index_min,
-                          void (*done)(void *done_context, const struct machine_state *state,
-                                       const struct error *error),
-                          void *done_context)
-{
-    cluster_fetch(context, folder, index_min, done, done_context);
-}
-
 static enum error_code machine_install(void *context, const char *folder, struct error *error)
 {
     struct cluster_node *node = context;
@@ -169,7 +161,7 @@ static struct machine fsm_interface(struct cluster_node *node)
                             .describe = machine_describe,
                             .flush = machine_flush,
                             .elected = machine_elected,
-                            .fetch = machine_fetch,
+                            .fetch = cluster_fetch,
                             .install = machine_install,
                             .is_removed = machine_is_removed};
 }
